@@ -1,0 +1,78 @@
+"""Every error Anima raises on purpose, with its exit code; knows nothing of where they are shown.
+
+    AnimaError                1
+    ├── UsageError            2    a flag, command, setting or argument that cannot be
+    │   └── ConfigError       2    a settings file or variable that cannot be
+    ├── ModelError            1    a model that cannot be found, loaded or run
+    │   ├── DownloadError     1    fetching it failed
+    │   └── CorruptModelError 1    its files are not what they should be
+    ├── ContextError          1    a text that does not fit the model's window
+    ├── StateError            1    a persona or session that cannot be used as it is
+    │   ├── BusyError         1    another process holds the persona
+    │   ├── CorruptStateError 1    its files are not what they should be
+    │   └── NewerVersionError 1    it was written by a newer Anima
+    ├── StorageError          1    the disk refused: full, read-only, gone
+    └── Interrupted         130    the person stopped it
+
+A message names the value, the place and the remedy.
+"""
+
+from typing import ClassVar
+
+
+class AnimaError(Exception):
+    """The root: catch this to catch every error that Anima raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(AnimaError):
+    """A flag, command, setting or argument has a value that cannot be."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A settings file or an environment variable cannot be read or holds a wrong value."""
+
+
+class ModelError(AnimaError):
+    """A model cannot be found, loaded or run."""
+
+
+class DownloadError(ModelError):
+    """Fetching a model failed; nothing half-fetched is left in its place."""
+
+
+class CorruptModelError(ModelError):
+    """A model's files are missing, truncated or have another hash than they should."""
+
+
+class ContextError(AnimaError):
+    """A text does not fit into the model's context window."""
+
+
+class StateError(AnimaError):
+    """A persona or a session cannot be used as it is."""
+
+
+class BusyError(StateError):
+    """Another process has the persona open."""
+
+
+class CorruptStateError(StateError):
+    """A persona's or a session's files are damaged beyond what opening can mend."""
+
+
+class NewerVersionError(StateError):
+    """A file was written by a newer version of Anima than this one."""
+
+
+class StorageError(AnimaError):
+    """The disk refused to read or write: full, read-only or gone."""
+
+
+class Interrupted(AnimaError):
+    """The person stopped what was running; what was finished before is kept."""
+
+    exit_code = 130

@@ -1,0 +1,76 @@
+"""The typed, frozen events that a turn yields; knows neither who makes nor who shows them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Finish = Literal["end", "stopped", "length", "context"]
+"""Why a reply ended: its own end token, a stop, the token limit, or a full context window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The root of all events."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as a JSON object; `event` holds its name in lower case."""
+        return {"event": type(self).__name__.lower(), **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed(Event):
+    """The context was prefilled anew: why, how many tokens, and which oldest turns were dropped."""
+
+    reason: Literal["resumed", "rolled over", "system changed"]
+    tokens: int
+    dropped_turns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perceived(Event):
+    """The user's turn is in the context: its number, seed, and how many tokens were new or kept."""
+
+    turn: int
+    seed: int
+    prompt_tokens: int
+    new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token(Event):
+    """One sampled token: the text that became certain with it, and its figures in nats.
+
+    `text` may be empty while a character is incomplete. `surprisal` is −log p of the token and
+    `entropy` that of the whole distribution, both before sampling settings bend it.
+    """
+
+    id: int
+    text: str
+    surprisal: float
+    entropy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replied(Event):
+    """The reply is whole: its text, why it ended, its number of tokens and their speed."""
+
+    turn: int
+    text: str
+    finish: Finish
+    tokens: int
+    per_second: float | None
+    context_used: int
+    context_window: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Persisted(Event):
+    """The turn is on disk: the generation of the commit that holds it."""
+
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Event):
+    """Something a person should know that is no error."""
+
+    message: str

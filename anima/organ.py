@@ -1,0 +1,96 @@
+"""The one contract of every organ: what it adds to a turn, learns from it, saves, and takes back.
+
+It knows the trunk's taps and the context's segments, and no organ in particular.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from anima.context import Segment
+from anima.events import Event
+
+if TYPE_CHECKING:
+    import numpy
+    from torch import Tensor
+
+    from anima.trunk.interface import Tap
+
+Json = Any
+"""A value that JSON can hold; what is inside is known to the organ alone."""
+
+
+AttentionBias = Callable[[Sequence[int]], "Tensor | None"]
+"""Given all token ids `[T]` that a call will attend to, the bias `[L, 1, H, 1, T]`, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrganState:
+    """What an organ keeps between sessions, under its own schema version.
+
+    `values` must survive JSON unchanged; `arrays` are stored as safetensors.
+    """
+
+    schema: int
+    values: Mapping[str, Json] = field(default_factory=dict)
+    arrays: Mapping[str, "numpy.ndarray[Any, Any]"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delta:
+    """What one turn or one setting changed in an organ, in JSON: enough for its `undo`."""
+
+    values: Mapping[str, Json] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What an organ may know of the turn that begins: its number, the user's text, its seed."""
+
+    number: int
+    text: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One token that the model chose: its id, its surprisal and the entropy it came from, in nats."""
+
+    id: int
+    surprisal: float
+    entropy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contribution:
+    """What an organ adds to a turn; the empty one changes nothing, to the bit.
+
+    `taps` by layer; `logit_bias` `[V]`; `sampling` overrides sampling settings by name.
+    """
+
+    segments: Sequence[Segment] = ()
+    taps: Mapping[int, Sequence["Tap"]] = field(default_factory=dict)
+    attention_bias: AttentionBias | None = None
+    logit_bias: "Tensor | None" = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
+
+
+class Organ(Protocol):
+    """One organ. `finish` ends a turn; `undo` takes back what a delta of its own says."""
+
+    name: str
+
+    def contribute(self, turn: Turn) -> Contribution: ...
+
+    def observe(self, reading: Reading) -> None: ...
+
+    def finish(self) -> tuple[Sequence[Event], Delta]: ...
+
+    def undo(self, delta: Delta) -> None: ...
+
+    def state(self) -> OrganState: ...
+
+    def load(self, state: OrganState) -> None: ...

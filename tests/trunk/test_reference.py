@@ -1,0 +1,252 @@
+import copy
+
+import pytest
+import tiny
+import torch
+from transformers import DynamicCache
+
+from anima.errors import ModelError
+
+IDS = torch.tensor([[5, 80, 81, 82, 90, 7, 100, 33]])
+
+
+def bare_logits(model, ids):
+    with torch.no_grad():
+        return model(ids, use_cache=False).logits
+
+
+def test_hooks_without_taps_leave_the_logits_bit_identical():
+    model = tiny.llama()
+    before = bare_logits(model, IDS)
+    trunk = tiny.trunk()
+    assert torch.equal(trunk.forward(IDS, trunk.cache(), logits_at="all").logits, before)
+
+
+def test_a_tap_that_writes_nothing_leaves_the_logits_bit_identical():
+    trunk = tiny.trunk()
+    idle = trunk.forward(IDS, trunk.cache(), taps={1: (lambda h: None,)}, logits_at="all").logits
+    assert torch.equal(idle, bare_logits(tiny.llama(), IDS))
+
+
+def test_the_whole_cached_prefill_equals_the_models_own_cache_to_the_bit():
+    model = tiny.llama()
+    trunk = tiny.trunk()
+    own, ours = DynamicCache(config=model.config), trunk.cache()
+    for piece in (IDS[:, :5], IDS[:, 5:6], IDS[:, 6:]):
+        with torch.no_grad():
+            expected = model(piece, past_key_values=own).logits
+        assert torch.equal(trunk.forward(piece, ours, logits_at="all").logits, expected)
+
+
+def test_cached_decode_equals_the_full_forward():
+    trunk = tiny.trunk()
+    full = trunk.forward(IDS, trunk.cache(), logits_at="all").logits[0]
+    cache = trunk.cache()
+    rows = [trunk.forward(IDS[:, i : i + 1], cache).logits[0, -1] for i in range(IDS.shape[1])]
+    torch.testing.assert_close(torch.stack(rows), full, rtol=0, atol=1e-5)
+
+
+def test_a_written_delta_moves_the_residual_of_that_layer_and_what_follows():
+    trunk = tiny.trunk()
+    delta = torch.randn(1, IDS.shape[1], 32)
+    clean = trunk.forward(IDS, trunk.cache(), reads=(0, 1, 2))
+    moved = trunk.forward(IDS, trunk.cache(), taps={1: (lambda h: delta,)}, reads=(0, 1, 2))
+    assert torch.equal(clean.reads[0], moved.reads[0])
+    assert torch.equal(clean.reads[1], moved.reads[1]), "reads are taken before the layer's write"
+    assert not torch.equal(clean.reads[2], moved.reads[2])
+    assert not torch.equal(clean.logits, moved.logits)
+
+
+def test_two_taps_on_a_layer_see_the_same_stream_and_their_deltas_add_up():
+    trunk = tiny.trunk()
+    seen = []
+
+    def tap(delta):
+        def write(h):
+            seen.append(h.clone())
+            return delta
+
+        return write
+
+    a, b = torch.randn(32), torch.randn(32)
+    both = trunk.forward(IDS, trunk.cache(), taps={0: (tap(a), tap(b))}).logits
+    summed = trunk.forward(IDS, trunk.cache(), taps={0: (tap(a + b),)}).logits
+    assert torch.equal(seen[0], seen[1])
+    torch.testing.assert_close(both, summed)
+
+
+def test_a_swap_of_taps_between_two_tokens_takes_effect_at_the_next_one():
+    trunk = tiny.trunk()
+    push = {1: (lambda h: torch.full_like(h, 3.0),)}
+    cache = trunk.cache()
+    trunk.forward(IDS[:, :-1], cache)
+    swapped = trunk.forward(IDS[:, -1:], cache, taps=push).logits
+    cache.crop(IDS.shape[1] - 1)
+    plain = trunk.forward(IDS[:, -1:], cache).logits
+    assert not torch.equal(swapped, plain)
+    torch.testing.assert_close(plain, trunk.forward(IDS, trunk.cache()).logits, rtol=0, atol=1e-5)
+
+
+def test_attaching_acts_on_every_forward_until_detached_bit_for_bit():
+    trunk = tiny.trunk()
+    before = trunk.forward(IDS, trunk.cache()).logits
+    detach = trunk.attach(0, lambda h: torch.ones_like(h))
+    other = trunk.attach(0, lambda h: torch.ones_like(h))
+    assert not torch.equal(trunk.forward(IDS, trunk.cache()).logits, before)
+    other()
+    assert not torch.equal(trunk.forward(IDS, trunk.cache()).logits, before)
+    detach()
+    assert torch.equal(trunk.forward(IDS, trunk.cache()).logits, before)
+
+
+def test_closing_takes_every_hook_out_of_the_model():
+    model = tiny.llama()
+    from anima.trunk.reference import ReferenceTrunk
+
+    trunk = ReferenceTrunk(model, name="tiny", fingerprint="x")
+    assert all(layer._forward_hooks for layer in model.model.layers)
+    trunk.close()
+    assert not any(layer._forward_hooks for layer in model.model.layers)
+
+
+def test_an_error_in_a_tap_leaves_no_tap_behind():
+    trunk = tiny.trunk()
+    before = trunk.forward(IDS, trunk.cache()).logits
+
+    def broken(h):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trunk.forward(IDS, trunk.cache(), taps={1: (broken,)})
+    assert torch.equal(trunk.forward(IDS, trunk.cache()).logits, before)
+
+
+def test_taps_write_per_row():
+    trunk = tiny.trunk()
+    pair = IDS.repeat(2, 1)
+    push = torch.zeros(2, 1, 32)
+    push[1] = 2.0
+    logits = trunk.forward(pair, trunk.cache(2), taps={1: (lambda h: push,)}).logits
+    alone = trunk.forward(IDS, trunk.cache()).logits
+    torch.testing.assert_close(logits[:1], alone, rtol=0, atol=1e-5)
+    assert not torch.allclose(logits[1:], alone, atol=1e-2)
+
+
+def test_padded_rows_of_a_batch_equal_the_same_rows_alone():
+    trunk = tiny.trunk()
+    short = IDS[:, :3]
+    padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), short], 1)
+    cache = trunk.cache(2, padding=[0, 5])
+    both = trunk.forward(torch.cat([IDS, padded]), cache).logits
+    torch.testing.assert_close(
+        both[1:], trunk.forward(short, trunk.cache()).logits, rtol=0, atol=1e-5
+    )
+    torch.testing.assert_close(
+        both[:1], trunk.forward(IDS, trunk.cache()).logits, rtol=0, atol=1e-5
+    )
+    step = trunk.forward(torch.tensor([[9], [9]]), cache).logits
+    longer = torch.cat([short, torch.tensor([[9]])], 1)
+    torch.testing.assert_close(
+        step[1:], trunk.forward(longer, trunk.cache()).logits, rtol=0, atol=1e-5
+    )
+
+
+def test_a_zero_attention_bias_changes_nothing_and_a_large_one_silences_a_key():
+    trunk = tiny.trunk()
+    zero = torch.zeros(3, 1, 4, 1, IDS.shape[1])
+    plain = trunk.forward(IDS, trunk.cache()).logits
+    biased = trunk.forward(IDS, trunk.cache(), bias=zero).logits
+    torch.testing.assert_close(biased, plain, rtol=0, atol=1e-5)
+    mute = zero.clone()
+    mute[..., 3] = -1e9
+    changed = IDS.clone()
+    changed[0, 3] = 200
+    first = trunk.forward(IDS, trunk.cache(), bias=mute).logits
+    second = trunk.forward(changed, trunk.cache(), bias=mute).logits
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-5)
+    assert not torch.allclose(plain, trunk.forward(changed, trunk.cache()).logits, atol=1e-4)
+
+
+def test_a_bias_on_one_layer_and_head_is_not_the_same_as_on_another():
+    trunk = tiny.trunk()
+    outcomes = []
+    for layer, head in ((0, 0), (0, 3), (2, 0)):
+        bias = torch.zeros(3, 1, 4, 1, IDS.shape[1])
+        bias[layer, 0, head, 0, 2] = 4.0
+        outcomes.append(trunk.forward(IDS, trunk.cache(), bias=bias).logits)
+    assert not torch.allclose(outcomes[0], outcomes[1], atol=1e-4)
+    assert not torch.allclose(outcomes[0], outcomes[2], atol=1e-4)
+
+
+def test_a_biased_decode_equals_the_biased_last_row_of_a_full_forward():
+    trunk = tiny.trunk()
+    total = IDS.shape[1]
+    full = torch.zeros(3, 1, 4, total, total)
+    full[:, :, :, -1, 2] = 3.0
+    row = torch.zeros(3, 1, 4, 1, total)
+    row[..., 2] = 3.0
+    cache = trunk.cache()
+    trunk.forward(IDS[:, :-1], cache)
+    decoded = trunk.forward(IDS[:, -1:], cache, bias=row).logits
+    expected = trunk.forward(IDS, trunk.cache(), bias=full).logits
+    torch.testing.assert_close(decoded, expected, rtol=0, atol=1e-5)
+
+
+def test_a_bias_of_the_wrong_shape_is_refused_with_the_right_one():
+    trunk = tiny.trunk()
+    with pytest.raises(ModelError, match=r"\[3, rows, 4, queries, 8\]"):
+        trunk.forward(IDS, trunk.cache(), bias=torch.zeros(3, 1, 2, 1, 8))
+
+
+def test_the_gradient_to_the_bias_equals_the_finite_difference():
+    trunk = tiny.trunk()
+    with trunk.differentiable() as run:
+        cache = run.cache()
+        run.forward(IDS[:, :5], cache)
+        bias = torch.zeros(3, 1, 4, 3, IDS.shape[1], requires_grad=True)
+
+        def loss(values):
+            fork = copy.deepcopy(cache.inner)
+            held = type(cache)(fork, 1, None)
+            return (
+                run.forward(IDS[:, 5:], held, bias=values, logits_at="all")
+                .logits.logsumexp(-1)
+                .sum()
+            )
+
+        (gradient,) = torch.autograd.grad(loss(bias), bias)
+        direction = torch.randn(bias.shape, generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            measured = (loss(bias + 0.02 * direction) - loss(bias - 0.02 * direction)) / 0.04
+    assert (gradient * direction).sum().item() == pytest.approx(measured.item(), rel=1e-2)
+
+
+def test_after_a_differentiable_run_forwards_build_no_graph_again():
+    trunk = tiny.trunk()
+    with trunk.differentiable():
+        pass
+    assert not trunk.forward(IDS, trunk.cache()).logits.requires_grad
+
+
+def test_the_lens_of_the_last_layer_is_the_models_own_logits():
+    trunk = tiny.trunk()
+    step = trunk.forward(IDS, trunk.cache(), reads=(2,), logits_at="all")
+    assert torch.equal(trunk.lens(step.reads[2][0]), step.logits[0])
+
+
+@pytest.mark.parametrize("layer", [-1, 3, 99])
+def test_a_layer_that_does_not_exist_is_refused_by_name(layer):
+    trunk = tiny.trunk()
+    with pytest.raises(ModelError, match=f"Layer {layer} does not exist.*0 to 2"):
+        trunk.forward(IDS, trunk.cache(), reads=(layer,))
+
+
+def test_half_precision_runs_and_differentiates_in_float32():
+    from anima.trunk.reference import ReferenceTrunk
+
+    trunk = ReferenceTrunk(tiny.llama().bfloat16(), name="tiny", fingerprint="x")
+    assert trunk.info.dtype == "bfloat16"
+    assert trunk.forward(IDS, trunk.cache()).logits.dtype == torch.float32
+    with trunk.differentiable() as run:
+        assert run.info.dtype == "float32"
+        assert run.forward(IDS, run.cache()).logits.shape == (1, 1, 259)
