@@ -17,7 +17,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from anima.errors import ModelError
 from anima.trunk.cache import ReferenceCache, new_cache
-from anima.trunk.interface import NO_TAPS, Step, Tap, Taps, TrunkInfo
+from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, TrunkInfo
 
 ATTENTION = "anima"
 
@@ -36,7 +36,8 @@ def biased_attention(
     Without a bias it is the plain call, so that an idle trace changes not one bit.
     """
     if anima_bias is not None:
-        kwargs["position_bias"] = anima_bias[module.layer_idx].to(query.dtype)
+        layer: Any = module.layer_idx
+        kwargs["position_bias"] = anima_bias[layer].to(query.dtype)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
 
@@ -87,6 +88,11 @@ class ReferenceTrunk:
         return self._info
 
     @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model itself; what is done to it here shows everywhere."""
+        return self._model
+
+    @property
     def device(self) -> torch.device:
         """Where the embedding is, and so where ids must be."""
         return torch.device(self._model.device)
@@ -111,7 +117,7 @@ class ReferenceTrunk:
     def forward(
         self,
         ids: Tensor,
-        cache: ReferenceCache,
+        cache: Cache,
         *,
         taps: Taps = NO_TAPS,
         bias: Tensor | None = None,
@@ -122,7 +128,7 @@ class ReferenceTrunk:
         for layer in (*taps, *reads):
             self._check_layer(layer)
         call = _Call(taps=_merged(self._attached, taps), reads=frozenset(reads))
-        arguments = self._arguments(ids, cache, bias)
+        arguments = self._arguments(ids, _own(cache), bias)
         if self._takes_logits_to_keep and logits_at == "last":
             arguments["logits_to_keep"] = 1
         self._call = call
@@ -244,6 +250,12 @@ def final_norm(model: PreTrainedModel) -> nn.Module | None:
     return None
 
 
+def _own(cache: Cache) -> ReferenceCache:
+    if not isinstance(cache, ReferenceCache):
+        raise ModelError(f"A {type(cache).__name__} is not a cache of this execution's.")
+    return cache
+
+
 def _merged(first: Taps, second: Taps) -> Taps:
     if not first or not second:
         return first or second
@@ -263,7 +275,9 @@ def _written(output: Any, taps: Sequence[Tap]) -> Any:
     deltas = [delta.float() for delta in (tap(h) for tap in taps) if delta is not None]
     if not deltas:
         return None
-    total = deltas[0] if len(deltas) == 1 else torch.stack(torch.broadcast_tensors(*deltas)).sum(0)
+    total = deltas[0]
+    for delta in deltas[1:]:
+        total = total + delta
     moved = h + total.to(h.dtype)
     return (moved, *output[1:]) if isinstance(output, tuple) else moved
 

@@ -3,7 +3,8 @@
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from anima.errors import UsageError
 
@@ -28,10 +29,10 @@ class Sampling:
 
     def changed(self, values: Mapping[str, float]) -> "Sampling":
         """A copy with some fields changed; raises UsageError for an unknown name or a bad value."""
-        merged: dict[str, float] = asdict(self)
-        for name, value in values.items():
-            merged[check_name(name)] = value
-        return Sampling(**{**merged, "top_k": int(merged["top_k"])})
+        known: dict[str, Any] = {check_name(name): value for name, value in values.items()}
+        if "top_k" in known:
+            known["top_k"] = int(known["top_k"])
+        return replace(self, **known)
 
 
 RANGES: Mapping[str, tuple[float, float]] = {

