@@ -221,15 +221,19 @@ class Context:
             if number:
                 yield after_reply
             yield exchange.asked
-            reply: tuple[Role, ...] = ("assistant",) * len(exchange.reply_ids)
-            yield Tokens(ids=exchange.reply_ids, roles=reply)
+            yield _all("assistant", exchange.reply_ids)
 
 
 def _literal(encoder: Encoder, text: str) -> Tokens:
     ids = encoder.encode_literal(text) if text else []
-    return Tokens(ids=tuple(ids), roles=("template",) * len(ids))
+    return _all("template", ids)
 
 
 def _content(encoder: Encoder, segment: Segment, format: ChatFormat) -> Tokens:
     ids = encoder.encode(segment.text.strip() if format.trims else segment.text)
-    return Tokens(ids=tuple(ids), roles=(segment.role,) * len(ids))
+    return _all(segment.role, ids)
+
+
+def _all(role: Role, ids: Sequence[int]) -> Tokens:
+    roles: tuple[Role, ...] = (role,) * len(ids)
+    return Tokens(ids=tuple(ids), roles=roles)

@@ -6,6 +6,9 @@ from typing import Any, Literal
 Finish = Literal["end", "stopped", "length", "context"]
 """Why a reply ended: its own end token, a stop, the token limit, or a full context window."""
 
+Reason = Literal["resumed", "rolled over", "system changed"]
+"""Why a context was computed again: in a new process, after a roll-over, after an edit."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -20,7 +23,7 @@ class Event:
 class Recomputed(Event):
     """The context was prefilled anew: why, how many tokens, and which oldest turns were dropped."""
 
-    reason: Literal["resumed", "rolled over", "system changed"]
+    reason: Reason
     tokens: int
     dropped_turns: int = 0
 

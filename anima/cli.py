@@ -1,0 +1,238 @@
+"""The command line: flags and subcommands, and the one place where an error becomes an exit code.
+
+Exit codes: 0 done; 1 it failed, as the message says; 2 the command line or a setting is wrong;
+130 stopped by Ctrl-C; 128 and the signal's number for a closed pipe (141), SIGTERM (143) and
+SIGHUP (129). At start this module imports click and the errors, nothing else: the rest is
+imported by the command that needs it.
+"""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anima.errors import AnimaError, Interrupted, UsageError
+from anima.terminal import flags, housekeeping
+from anima.version import __version__
+
+if TYPE_CHECKING:
+    from anima.config import Settings
+    from anima.home import Home
+    from anima.runtime.loop import Runtime
+    from anima.terminal.screen import Screen
+
+_CLOSED_PIPE = 141
+
+
+@click.group(
+    cls=flags.Commands, invoke_without_command=True, context_settings={"max_content_width": 100}
+)
+@click.option("-p", "--prompt", metavar="TEXT", help="Answer this once and leave.")
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json", "jsonl"]),
+    default="text",
+    help="How to print one answer: as text, as one JSON object, or as one per event.",
+)
+@click.option("-c", "--continue", "go_on", is_flag=True, help="Go on in the latest session.")
+@click.option("-r", "--resume", metavar="ID", help="Go on in this session.")
+@click.option("--ephemeral", is_flag=True, help="Keep nothing of what is said.")
+@flags.persona
+@flags.running
+@flags.replying
+@flags.home
+@click.option("--interactive", is_flag=True, help="Chat; the default at a terminal.")
+@click.option("--stream", is_flag=True, help="Show the answer as it comes; the default.")
+@click.version_option(__version__, message="anima %(version)s")
+@click.help_option("-h", "--help")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    prompt: str | None,
+    output: Any,
+    go_on: bool,
+    resume: str | None,
+    ephemeral: bool,
+    interactive: bool,
+    stream: bool,
+) -> int:
+    """Talk with a frozen language model that goes on living between sessions.
+
+    \b
+    anima                     chat at the terminal
+    anima -p "What is a fox?" answer once
+    cat notes.txt | anima -p "Shorten this."
+    """
+    if ctx.invoked_subcommand is not None:
+        if prompt is not None or go_on or resume or ephemeral or output != "text":
+            raise UsageError(
+                f"--prompt, --output, --continue, --resume and --ephemeral do not go with "
+                f"'{ctx.invoked_subcommand}': leave them out."
+            )
+        return 0
+    if go_on and resume:
+        raise UsageError("--continue and --resume choose two sessions: give one of them.")
+    session = "continue" if go_on else resume
+    return _talk(ctx, prompt, output, session=session, ephemeral=ephemeral)
+
+
+def _talk(
+    ctx: click.Context, prompt: str | None, output: Any, *, session: str | None, ephemeral: bool
+) -> int:
+    """One answer where a prompt was given or piped in, else the chat."""
+    from anima.terminal import oneshot
+    from anima.terminal.signals import Signals
+
+    home, settings, screen = flags.surroundings(ctx)
+    stdin = None if sys.stdin is None or not oneshot.piped(sys.stdin.buffer) else sys.stdin.buffer
+    if prompt is None and stdin is None:
+        if output != "text":
+            raise UsageError(
+                f"--output {output} is for one answer: give -p TEXT or pipe a text in."
+            )
+        return _chat(home, settings, screen, session=session, ephemeral=ephemeral)
+    text = oneshot.read_prompt(prompt, stdin, screen)
+    flags.fetch_if_missing(home, settings, screen)
+    load = _loader(home, settings, session=session, ephemeral=ephemeral)
+    with Signals() as signals:
+        return oneshot.answer(load, text, screen, signals, output=output)
+
+
+def _chat(
+    home: "Home",
+    settings: "Settings",
+    screen: "Screen",
+    *,
+    session: str | None,
+    ephemeral: bool,
+) -> int:
+    from anima.terminal.chat import Chat
+    from anima.terminal.signals import Signals
+    from anima.terminal.waking import Waking
+
+    flags.fetch_if_missing(home, settings, screen)
+    load = _loader(home, settings, session=session, ephemeral=ephemeral)
+    with Signals() as signals:
+        return Chat(
+            Waking(load),
+            screen,
+            signals,
+            greeting=_greeting(settings, ephemeral=ephemeral),
+            history=None if ephemeral else home.persona(settings.persona) / "input_history",
+        ).run()
+
+
+def _greeting(settings: "Settings", *, ephemeral: bool) -> str:
+    """What this is, what to type, how to leave."""
+    lines = [
+        f"Anima, a language model that lives on this machine ({settings.model}, "
+        f"persona {settings.persona}).",
+        "Type a message and press Enter. /help shows what else you can do; Ctrl-D leaves.",
+    ]
+    return "\n".join([*lines, "Nothing of this conversation will be kept."] if ephemeral else lines)
+
+
+def _loader(
+    home: "Home", settings: "Settings", *, session: str | None, ephemeral: bool
+) -> "Callable[[Callable[[str], None]], Runtime]":
+    from dataclasses import asdict
+
+    given = {name: value for name, value in asdict(settings).items() if value is not None}
+
+    def load(say: Callable[[str], None]) -> "Runtime":
+        import anima
+
+        return anima.open(home=home.root, session=session, ephemeral=ephemeral, say=say, **given)
+
+    return load
+
+
+for _command in (
+    housekeeping.models,
+    housekeeping.persona,
+    housekeeping.sessions,
+    housekeeping.replay,
+    housekeeping.paths,
+):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; nothing that goes wrong shows a traceback.
+
+    ANIMA_DEBUG=1 lets the traceback of an unexpected error through.
+    """
+    code = _code_of(sys.argv[1:] if arguments is None else arguments)
+    _leave_if_waking(code)
+    return code
+
+
+def _code_of(arguments: Sequence[str]) -> int:
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_output()
+        return _CLOSED_PIPE
+    except KeyboardInterrupt:
+        return Interrupted.exit_code
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run a command line; all errors but a closed pipe and Ctrl-C become a message and a code."""
+    if not (os.environ.get("ANIMA_DEBUG") or sys.warnoptions):
+        warnings.simplefilter("ignore")  # a library's advice to programmers is not for this reader
+    try:
+        with cli.make_context("anima", list(arguments)) as ctx:
+            return cli.invoke(ctx) or 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        return Interrupted.exit_code
+    except click.ClickException as error:
+        return _fail(
+            f"{error.format_message()}\nanima --help shows what there is.", error.exit_code
+        )
+    except AnimaError as error:
+        return _fail(str(error), error.exit_code)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if os.environ.get("ANIMA_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(f"this is a bug: {what}. ANIMA_DEBUG=1 shows where it happened.", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    """Say what went wrong, in whatever is left of the screen."""
+    from anima.terminal.screen import shown
+
+    with contextlib.suppress(OSError, AttributeError):  # stderr is closed, or there is none
+        click.echo(f"anima: {shown(message)}", err=True)
+    return code
+
+
+def _abandon_output() -> None:
+    """Let the interpreter flush its last output into nothing, where the reader has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave_if_waking(code: int) -> None:
+    """Leave at once where a model is still loading in a thread, which cannot be told to end.
+
+    Nothing is lost by it: what is on disk is whole at every instant.
+    """
+    waking = sys.modules.get("anima.terminal.waking")
+    if waking is None or not waking.is_waking():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -1,0 +1,96 @@
+"""A turn while it is being made, before it is a record; knows no model and no disk."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from anima.context import Context, Segment, Tokens
+from anima.events import Event, Finish
+from anima.organ import Contribution, Turn
+from anima.runtime.feed import Call
+from anima.trunk.interface import Tap
+from anima.trunk.sampler import Pick
+from anima.trunk.settings import Sampling
+from anima.trunk.tokens import TextStream
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """What a running turn has so far. The one mutable record of the loop: it lives one turn."""
+
+    turn: Turn
+    started: str
+    contribution: Contribution
+    sampling: Sampling
+    context: Context
+    dropped: int
+    max_tokens: int
+    limit: int
+    stream: TextStream
+    stopped: Callable[["Draft"], bool]
+    asked: Tokens | None = None
+    new_tokens: int = 0
+    calls: list[Call] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    learned: list[Event] = field(default_factory=list)
+    finish: Finish | None = None
+    first_at: float = 0.0
+    last_at: float = 0.0
+    _ended: bool = False
+
+    def add(self, chosen: Pick, now: float) -> None:
+        """Take a token in; `now` in seconds of a monotonic clock."""
+        self.first_at = self.first_at if self.ids else now
+        self.last_at = now
+        self.ids.append(chosen.id)
+        self.pieces.append(self.stream.feed(chosen.id))
+
+    def finish_text(self) -> None:
+        """No token follows: an incomplete last character becomes visible."""
+        if not self._ended:
+            self._ended = True
+            self.pieces.append(self.stream.finish())
+
+    @property
+    def limit_reached(self) -> Finish:
+        """Which limit ends a reply that does not end itself: the tokens allowed, or the window."""
+        return "length" if self.limit == self.max_tokens else "context"
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def per_second(self) -> float | None:
+        """(tokens − 1) / (time of the last − time of the first), or None for fewer than two."""
+        span = self.last_at - self.first_at
+        return (len(self.ids) - 1) / span if len(self.ids) > 1 and span > 0 else None
+
+
+def merged(parts: Sequence[Contribution]) -> Contribution:
+    """What several organs add, as one: segments and taps in order, biases summed."""
+    segments: list[Segment] = []
+    taps: dict[int, tuple[Tap, ...]] = {}
+    sampling: dict[str, float] = {}
+    for part in parts:
+        segments += part.segments
+        sampling |= part.sampling
+        for layer, more in part.taps.items():
+            taps[layer] = (*taps.get(layer, ()), *more)
+    biases = [part.attention_bias for part in parts if part.attention_bias]
+    return Contribution(
+        segments=tuple(segments),
+        taps=taps,
+        attention_bias=(lambda ids: _sum([bias(ids) for bias in biases])) if biases else None,
+        logit_bias=_sum([part.logit_bias for part in parts]),
+        sampling=sampling,
+    )
+
+
+def _sum(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    if not present:
+        return None
+    return present[0] if len(present) == 1 else torch.stack(present).sum(0)

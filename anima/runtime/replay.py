@@ -1,0 +1,185 @@
+"""Runs a recorded session again from its snapshot and says, turn by turn, whether it is the same.
+
+It reads records and states, and writes nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from anima import config
+from anima.errors import CorruptStateError, StateError
+from anima.home import Home
+from anima.organ import OrganState
+from anima.persona import states as state_files
+from anima.persona.session import read_session
+from anima.runtime.draft import Draft
+from anima.runtime.loop import Runtime
+from anima.runtime.opening import assemble, use_threads
+from anima.runtime.record import Record, fold
+
+if TYPE_CHECKING:
+    from anima.trunk.loader import Loaded
+
+_COMPARED = (
+    "segments", "sampling", "organs", "dropped", "ids", "roles", "calls", "reply_ids", "reply",
+    "finish", "deltas",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One turn run again: `difference` says what was not as recorded, None where all was."""
+
+    turn: int
+    difference: str | None
+
+    @property
+    def matched(self) -> bool:
+        return self.difference is None
+
+
+@dataclass(kw_only=True)
+class _Listener:
+    """Stands in for the persona on disk: hears every record, keeps nothing."""
+
+    name: str
+    heard: list[Record] = field(default_factory=list)
+
+    def commit(self, *, states: Mapping[str, OrganState], records: Sequence[Record]) -> int:
+        self.heard += records
+        return len(self.heard)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def replay(
+    home: Home,
+    persona: str,
+    session: str,
+    *,
+    say: Callable[[str], None] = lambda message: None,
+) -> Iterator[Compared]:
+    """Run a session (an id or the beginning of one) again, on the model and settings recorded.
+
+    Raises StateError where the model is another one now, CorruptStateError where the record is
+    not whole, ModelError where the model cannot be loaded.
+    """
+    records = read_session(home, persona, session)
+    loaded: Loaded | None = None
+    runtime: Runtime | None = None
+    listener = _Listener(name=persona)
+    for number, record in enumerate(records):
+        kind = record.get("record")
+        if kind == "open":
+            loaded = loaded or _load(home, record, say)
+            _check_same(loaded, record)
+            runtime = _standing(loaded, records[: number + 1], session, listener, home)
+        elif kind == "turn":
+            if runtime is None or loaded is None:
+                raise CorruptStateError(f"Session {session} has a turn before any `open` record.")
+            compared = _again(runtime, listener, record)
+            yield compared
+            if not compared.matched:
+                # The next turn is judged on what was recorded, not on what came of it now.
+                runtime = _standing(loaded, records[: number + 1], session, listener, home)
+        elif runtime is not None:
+            _follow(runtime, record)
+    if loaded is not None:
+        loaded.trunk.close()
+
+
+def _again(runtime: Runtime, listener: _Listener, record: Record) -> Compared:
+    number = int(record["turn"])
+    for organ in runtime.status()["organs"]:
+        runtime.switch(organ, organ in record["organs"])
+    try:
+        for _ in runtime.run(
+            record["text"], record["seed"], record["max_tokens"], stopped=_button(record)
+        ):
+            pass
+    except StateError as error:
+        return Compared(turn=number, difference=str(error))
+    return Compared(turn=number, difference=difference(record, listener.heard[-1]))
+
+
+def difference(recorded: Record, now: Record) -> str | None:
+    """What differs between a recorded turn and its repetition, in words; None for nothing."""
+    for name in _COMPARED:
+        before, after = recorded.get(name), now.get(name)
+        if before == after:
+            continue
+        if name == "reply_ids" and isinstance(before, list) and isinstance(after, list):
+            same = next(
+                (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b),
+                min(len(before), len(after)),
+            )
+            return f"the reply differs from its token {same + 1} on"
+        return f"{name} differ" if name.endswith("s") else f"{name} differs"
+    return None
+
+
+def _button(record: Record) -> Callable[[Draft], bool]:
+    """Presses stop where it was pressed: after as many tokens, or as many prefill calls."""
+    if record["finish"] != "stopped":
+        return lambda draft: False
+    said = len(record["reply_ids"])
+    prefills = sum(1 for kind, _ in record["calls"] if kind == "prefill")
+
+    def pressed(draft: Draft) -> bool:
+        if said:
+            return len(draft.ids) >= said
+        return sum(1 for call in draft.calls if call.kind == "prefill") >= prefills
+
+    return pressed
+
+
+def _follow(runtime: Runtime, record: Record) -> None:
+    match record["record"]:
+        case "undo":
+            runtime.undo()
+        case "set" if record["name"] not in ("seed", "max_tokens"):
+            runtime.set(record["name"], record["value"])
+        case "system":
+            texts = [part["text"] for part in record["prefix"] if part["role"] == "system"]
+            runtime.set_system(texts[0] if texts else None)
+
+
+def _standing(
+    loaded: "Loaded", records: Sequence[Record], session: str, listener: _Listener, home: Home
+) -> Runtime:
+    """A runtime where these records end, its organs as the last `open` record found them."""
+    opened = [record for record in records if record.get("record") == "open"][-1]
+    folder = home.persona(listener.name)
+    states = {
+        organ: state_files.load(folder, name, {}) for organ, name in opened["snapshot"].items()
+    }
+    use_threads(int(opened["threads"]))
+    return assemble(
+        loaded, fold(records, session), _settings(opened),
+        states=states, keeper=listener, session=session, records=[], begin=lambda: (session, []),
+        clock=lambda: datetime.fromisoformat(opened["at"]),
+    )  # fmt: skip
+
+
+def _load(home: Home, opened: Record, say: Callable[[str], None]) -> "Loaded":
+    from anima.trunk import loader
+
+    settings, model = _settings(opened), opened["model"]
+    return loader.load(settings.model, home, device=model["device"], dtype=model["dtype"], say=say)
+
+
+def _check_same(loaded: "Loaded", opened: Record) -> None:
+    if loaded.trunk.info.fingerprint != opened["model"]["fingerprint"]:
+        raise StateError(
+            f"This session was recorded on {opened['model']['model']} with other weights than "
+            "those here now: it cannot be run again on them."
+        )
+
+
+def _settings(opened: Record) -> config.Settings:
+    known = {item.name for item in fields(config.Settings)}
+    given: dict[str, Any] = {k: v for k, v in opened["settings"].items() if k in known}
+    return config.Settings(**given)

@@ -1,0 +1,211 @@
+import json
+import sys
+
+import pytest
+import tiny
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import anima
+from anima.home import find_home
+from anima.persona.session import read_session, sessions
+from anima.runtime.replay import replay
+
+SETTINGS = {"temperature": 1.2, "max_tokens": 12, "seed": 3, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(tiny.save(tmp_path_factory.mktemp("model")))
+
+
+def opened(model, **more):
+    return anima.open(model=model, **{**SETTINGS, **more})
+
+
+def home():
+    import os
+
+    return find_home(None, os.environ)
+
+
+def test_a_persona_is_there_again_with_its_conversation(model):
+    with opened(model) as first:
+        said = [first.say("Hello"), first.say("And more?")]
+        session = first.session
+    with opened(model, session="continue") as second:
+        assert (second.session, second.turns) == (session, 2)
+        texts = [event for event in second.turn("Third") if isinstance(event, anima.Recomputed)]
+        assert texts[0].reason == "resumed"
+    with opened(model) as third:
+        assert third.session != session
+        assert third.turns == 0
+    records = read_session(home(), "default", session)
+    assert [r["reply"] for r in records if r["record"] == "turn"][:2] == said
+
+
+def test_continue_starts_a_session_where_there_is_none(model):
+    with opened(model, session="continue") as runtime:
+        assert runtime.turns == 0
+        runtime.say("Hello")
+    assert len(sessions(home(), "default")) == 1
+
+
+def test_a_session_can_be_named_by_its_beginning(model):
+    with opened(model) as first:
+        first.say("Hello")
+        name = first.session
+    with opened(model) as other:
+        other.say("Something else")
+    with opened(model, session=name[:-1]) as again:
+        assert (again.session, again.turns) == (name, 1)
+
+
+def test_an_unknown_session_is_an_error_that_says_what_there_is(model):
+    with opened(model) as first:
+        first.say("Hello")
+    with pytest.raises(anima.StateError, match="20990101"):
+        opened(model, session="20990101")
+
+
+def test_settings_of_a_person_stay_with_the_persona(model):
+    with opened(model) as first:
+        first.set("top_k", 7)
+    with opened(model) as second:
+        assert second.settings()["top_k"] == 7
+
+
+def test_ephemeral_keeps_nothing(model):
+    with opened(model, ephemeral=True) as runtime:
+        runtime.say("Hello")
+    assert sessions(home(), "default") == []
+
+
+def test_a_replayed_session_matches_turn_for_turn_whatever_was_done_in_it(model):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+        runtime.set("temperature", 0.9)
+        list(runtime.regenerate())
+        runtime.set_system("Softly.")
+        for number, event in enumerate(runtime.turn("A longer one, please")):
+            if number == 4 and isinstance(event, anima.Token):
+                runtime.stop()
+        running = runtime.turn("left early")
+        for _ in range(3):
+            next(running)
+        running.close()
+        session = runtime.session
+    with opened(model, session=session, seed=None) as runtime:
+        runtime.say("Back again")
+        runtime.undo()
+        runtime.say("Last")
+    outcomes = list(replay(home(), "default", session))
+    assert [(o.turn, o.difference) for o in outcomes] == [(n, None) for n in (1, 1, 2, 3, 4, 4)]
+
+
+def tampered(session, change):
+    """Rewrite the first turn of a session file as somebody with an editor would."""
+    path = home().persona("default") / "sessions" / f"{session}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        record = json.loads(line)
+        if record["record"] == "turn":
+            change(record)
+            lines[number] = json.dumps(record)
+            break
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r: r.update(reply="I promise."), "reply differs"),
+        (lambda r: r["reply_ids"].__setitem__(3, 77), "from its token 4 on"),
+        (lambda r: r.update(text="Other"), "differ"),
+        (lambda r: r.update(seed=99), "from its token"),
+        (lambda r: r["sampling"].update(temperature=0.0), "sampling"),
+    ],
+)
+def test_a_tampered_record_is_reported_and_the_next_turn_judged_on_its_own(model, change, told):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+        runtime.say("Second")
+        session = runtime.session
+    tampered(session, change)
+    first, _ = replay(home(), "default", session)
+    assert not first.matched
+    assert told in first.difference
+
+
+def test_a_model_that_is_no_llama_chats_and_is_there_again(tmp_path):
+    torch.manual_seed(0)
+    config = GPT2Config(
+        n_layer=2, n_head=2, n_embd=32, vocab_size=259, n_positions=256, eos_token_id=2,
+        bos_token_id=1,
+    )  # fmt: skip
+    folder = str(tiny.save(tmp_path / "gpt", GPT2LMHeadModel(config)))
+    with opened(folder) as runtime:
+        assert runtime.info.layers == 2
+        said = runtime.say("Hello")
+        assert runtime.say("More")
+    outcomes = list(replay(home(), "default", runtime.session))
+    assert [o.matched for o in outcomes] == [True, True]
+    assert said
+
+
+def test_a_session_of_another_model_is_read_anew(model, tmp_path):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+    other = str(tiny.save(tmp_path / "other", tiny.llama(seed=9)))
+    with opened(other, session="continue") as runtime:
+        assert any("another model" in notice for notice in runtime.notices)
+        assert runtime.turns == 1
+        assert runtime.say("Again")
+
+
+def test_a_second_opening_of_one_persona_is_refused_and_ephemeral_is_the_way_out(model):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+        with pytest.raises(anima.BusyError, match="--ephemeral"):
+            opened(model)
+        with opened(model, ephemeral=True, session="continue") as copy:
+            assert copy.turns == 1
+
+
+def test_a_model_without_a_chat_template_is_refused(tmp_path):
+    folder = tiny.save(tmp_path / "base")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(anima.ModelError, match="no chat template"):
+        opened(str(folder))
+
+
+def test_a_folder_without_weights_is_refused_by_name(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(anima.ModelError, match=r"no \*\.safetensors"):
+        opened(str(tmp_path / "empty"))
+
+
+def test_truncated_weights_are_a_model_error(tmp_path):
+    folder = tiny.save(tmp_path / "cut")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(anima.ModelError, match="could not be loaded"):
+        opened(str(folder))
+
+
+def test_an_unreachable_hub_names_the_model_the_cause_and_what_to_do():
+    with pytest.raises(
+        anima.ModelError, match=r"nobody/nothing could not be fetched.*--model PATH"
+    ):
+        opened("nobody/nothing")
+
+
+def test_a_setting_that_does_not_exist_names_the_nearest(model):
+    with pytest.raises(anima.UsageError, match="Did you mean max_tokens"):
+        anima.open(model=model, max_token=3)
+
+
+def test_a_device_that_is_not_there_says_which_to_choose(model):
+    missing = "mps" if sys.platform != "darwin" else "cuda"
+    with pytest.raises(anima.UsageError, match=f"no usable {missing}"):
+        opened(model, device=missing)
