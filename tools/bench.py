@@ -116,18 +116,25 @@ def _transformers(loaded: Any, ids: list[int]) -> tuple[Callable[[], float], Cal
 
     prompt = torch.tensor([ids])
 
-    def generate(new: int) -> float:
-        return seconds(
-            lambda: loaded.trunk.model.generate(
-                prompt, max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0
-            )
-        )
+    times: list[float] = []
+
+    def note(*_: Any) -> torch.Tensor:
+        times.append(time.perf_counter())
+        return torch.zeros(1, dtype=torch.bool)
 
     def prefill() -> float:
         with torch.no_grad():
             return len(ids) / seconds(lambda: loaded.trunk.model(prompt, logits_to_keep=1))
 
-    return prefill, lambda: DECODED / (generate(DECODED + 1) - generate(1))
+    def decoding() -> float:
+        times.clear()
+        loaded.trunk.model.generate(
+            prompt, max_new_tokens=DECODED + 1, min_new_tokens=DECODED + 1, do_sample=False,
+            pad_token_id=0, stopping_criteria=[note],
+        )  # fmt: skip
+        return DECODED / (times[-1] - times[0])
+
+    return prefill, decoding
 
 
 def _llama_cpp(

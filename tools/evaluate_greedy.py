@@ -1,6 +1,6 @@
 """Compares Anima's greedy decoding with `transformers.generate`, token for token, on one model.
 
-    python tools/evaluate_greedy.py --prompts 20 --tokens 200
+    python -m tools.evaluate_greedy --prompts 20 --tokens 200
 
 A difference counts where the reference's two best logits are more than 1e-3 apart: below that, two
 correct kernels may order them differently. Knows nothing of personas.

@@ -1,0 +1,97 @@
+"""One writer per persona, and copies for those who come second; knows nothing of what is written."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from anima.errors import BusyError, StorageError
+from anima.home import storage
+from anima.persona import files, head
+
+LOCK = "lock"
+HOLDER = "lock.pid"
+
+_ATTEMPTS = 20
+
+
+@contextlib.contextmanager
+def hold(folder: Path, name: str) -> Iterator[None]:
+    """Hold the persona's lock, which the system releases however the process ends.
+
+    Raises BusyError where another holds it, StorageError where the disk refuses.
+    """
+    from filelock import FileLock, Timeout
+
+    # Held for the process, not the thread: a worker may commit what the main thread opened.
+    lock = FileLock(folder / LOCK, timeout=0, mode=0o600, thread_local=False)
+    with storage(folder / LOCK):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(_busy(folder, name)) from error
+    try:
+        _leave_process_id(folder)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def copied(source: Path) -> Iterator[Path]:
+    """A copy of a persona's folder that is gone afterwards; takes no lock and waits for none.
+
+    Raises StorageError where there is no room for it.
+    """
+    with contextlib.ExitStack() as stack:
+        with storage(Path(tempfile.gettempdir())):
+            made = tempfile.TemporaryDirectory(prefix="anima-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made)) / source.name
+        _copy(source, folder)
+        yield folder
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy what one commit made true: a copy during which HEAD.json changed is made again."""
+    passed_over = shutil.ignore_patterns(LOCK, HOLDER, files.RECOVERED, ".*.tmp")
+    refused: OSError | None = None
+    for _ in range(_ATTEMPTS):
+        before = files.read_if_there(source / head.HEAD)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, folder, ignore=passed_over)
+            else:
+                folder.mkdir(mode=0o700)
+            if files.read_if_there(source / head.HEAD) == before:
+                return
+        except OSError as error:
+            refused = error
+        shutil.rmtree(folder, ignore_errors=True)
+    cause = refused or "it changes all the time"
+    raise StorageError(
+        f"{source} could not be copied to {folder.parent}: {cause}. Free some space there, or set "
+        "TMPDIR to a folder that has it."
+    )
+
+
+def _leave_process_id(folder: Path) -> None:
+    """Say who holds the lock, for the message to others; the lock does not depend on it."""
+    with contextlib.suppress(OSError):
+        path = folder / HOLDER
+        path.touch(mode=0o600)
+        path.write_text(f"{os.getpid()}\n", encoding="ascii")
+
+
+def _busy(folder: Path, name: str) -> str:
+    try:
+        holder = f"process {int((folder / HOLDER).read_bytes())}"
+    except (OSError, ValueError):
+        holder = "another process"
+    return (
+        f"Persona {name!r} is in use by {holder}. Close it there, use --ephemeral for a copy that "
+        "is not kept, or choose another with --persona."
+    )
