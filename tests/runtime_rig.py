@@ -7,9 +7,9 @@ from typing import Any
 import tiny
 
 from anima import config
-from anima.errors import StorageError
-from anima.runtime.loop import Runtime
-from anima.runtime.opening import assemble, prefix
+from anima.errors import StateError, StorageError
+from anima.runtime.loop import Runtime, Started
+from anima.runtime.opening import assemble, context_of, prefix
 from anima.runtime.record import fold, segments_json
 
 
@@ -36,24 +36,42 @@ class Shelf:
         self.closed = True
 
 
+class Desk:
+    """Begins sessions s1, s2 … and remembers them, without a disk."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.begun = 0
+        self.pasts: dict[str, list[Mapping[str, Any]]] = {}
+
+    def begin(self, prefix: Any, base_seed: int, past: Sequence[Any] = ()) -> Started:
+        self.begun += 1
+        header = {"record": "session", "prefix": segments_json(prefix), "base_seed": base_seed}
+        name = f"s{self.begun}"
+        self.pasts[name] = [header]
+        return self._started(name, [*past, self._opened()])
+
+    def resume(self, session: str) -> Started:
+        if session not in self.pasts:
+            raise StateError(f"There is no session {session!r}.")
+        return self._started(session, [self._opened()])
+
+    def _started(self, name: str, records: Any) -> Started:
+        history = fold([*self.pasts[name], *records], name)
+        context = context_of(self.model.tokenizer, history)
+        return Started(session=name, context=context, history=history, records=records)
+
+    def _opened(self) -> Mapping[str, Any]:
+        model = asdict(self.model.trunk.info)
+        return {"record": "open", "format": asdict(tiny.chat_format()), "model": model}
+
+
 def wake(shelf: Shelf | None = None, loaded: Any = None, **settings: Any) -> Runtime:
     """A runtime at the beginning of a session, greedy and short unless settings say otherwise."""
     given = config.Settings(**{"temperature": 0.0, "max_tokens": 8, "seed": 5, **settings})
     model = loaded or tiny.loaded()
-    header = {
-        "record": "session",
-        "prefix": segments_json(prefix(given.system)),
-        "base_seed": given.seed,
-    }
-    opened = {
-        "record": "open",
-        "format": asdict(tiny.chat_format()),
-        "model": asdict(model.trunk.info),
-    }
-    keeper = shelf or Shelf()
-    sessions = iter(range(2, 100))
+    desk = Desk(model)
     return assemble(
-        model, fold([header, opened], "s1"), given,
-        states={}, keeper=keeper, session="s1", records=[opened],
-        begin=lambda: (f"s{next(sessions)}", [opened]), clock=lambda: tiny.NOON,
+        model, given, desk.begin(prefix(given.system), given.seed or 0),
+        states={}, keeper=shelf or Shelf(), sessions=desk, clock=lambda: tiny.NOON,
     )  # fmt: skip

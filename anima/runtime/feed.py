@@ -45,6 +45,14 @@ class Feed:
         self._cache = self._trunk.cache()
         self._held = []
 
+    def fork(self) -> "Feed":
+        """Another one that holds the same and goes its own way."""
+        other = Feed(self._trunk)
+        if self._held:
+            other._cache = self._cache.fork([0])
+            other._held = list(self._held)
+        return other
+
     def kept(self, wanted: Sequence[int]) -> int:
         """How many leading tokens of `wanted` need no computation (never the last one)."""
         same = sum(

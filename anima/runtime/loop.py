@@ -4,10 +4,8 @@ It knows organs only by their contract, the disk only as a keeper of records, an
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -17,16 +15,15 @@ from torch import Tensor
 
 from anima.context import Context, Segment
 from anima.errors import StateError, UsageError
-from anima.events import Event, Perceived, Persisted, Reason, Recomputed, Replied, Token
+from anima.events import Event, Persisted, Reason, Replied
 from anima.organ import Contribution, Delta, Organ, OrganState, Reading, Turn
 from anima.runtime.draft import Draft, merged
 from anima.runtime.feed import Feed
 from anima.runtime.record import History, Record, segments_json, turn_record
+from anima.runtime.speaking import Speaker
 from anima.sampling import SamplingOrgan
 from anima.trunk.interface import Trunk, TrunkInfo
-from anima.trunk.sampler import Pick, pick
 from anima.trunk.settings import Sampling
-from anima.trunk.tokens import TextStream, Tokenizer
 
 
 class Keeper(Protocol):
@@ -40,56 +37,69 @@ class Keeper(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A session as a runtime enters it: `records` are those that its file does not hold yet."""
+
+    session: str
+    context: Context
+    history: History
+    records: Sequence[Record] = ()
+
+
+class Sessions(Protocol):
+    """Begins sessions and takes old ones up again."""
+
+    def begin(
+        self, prefix: Sequence[Segment], base_seed: int, past: Sequence[Record] = ()
+    ) -> Started:
+        """A new session, which may begin with turns copied from another."""
+
+    def resume(self, session: str) -> Started:
+        """An old one by its id, its beginning or its name; raises StateError."""
+
+
 class Runtime:
     """One persona awake: give it turns, read its events. A context manager.
 
     Made by `anima.open`. Not for use from several threads, but for `stop`, which is.
     """
 
+    session: str
+    _context: Context
+    _base_seed: int
+    _draws: int
+    _turns: list[Record]
+    _unsaved: list[Record]
+    _rebuilt: Reason | None
+
     def __init__(
         self,
         *,
-        trunk: Trunk,
-        tokenizer: Tokenizer,
-        context: Context,
+        speaker: Speaker,
         keeper: Keeper,
+        sessions: Sessions,
+        started: Started,
         sampling: SamplingOrgan,
         organs: Sequence[Organ] = (),
-        end_ids: frozenset[int],
-        window: int,
         max_tokens: int,
-        session: str,
-        history: History,
-        records: Sequence[Record],
-        begin: Callable[[], tuple[str, Sequence[Record]]],
         clock: Callable[[], datetime],
-        timer: Callable[[], float] = time.perf_counter,
         notices: Sequence[str] = (),
     ) -> None:
-        self._trunk = trunk
-        self._tokenizer = tokenizer
-        self._context = context
+        self._speaker = speaker
         self._keeper = keeper
+        self._sessions = sessions
         self._sampling = sampling
         self._organs: dict[str, Organ] = {organ.name: organ for organ in (sampling, *organs)}
         self._off: set[str] = set()
-        self._end_ids = end_ids
-        self._window = window
         self._max_tokens = max_tokens
-        self._base_seed = history.base_seed
-        self._draws = history.draws
-        self._turns: list[Record] = list(history.turns)
-        self._unsaved: list[Record] = list(records)
-        self._begin = begin
         self._clock = clock
-        self._timer = timer
-        self._feed = Feed(trunk)
-        self._rebuild: Reason | None = "resumed" if context.exchanges else None
+        self._feed = Feed(speaker.trunk)
         self._stop = threading.Event()
         self._busy = False
         self._closed = False
-        self.session = session
         self.notices = tuple(notices)
+        self._enter(started)
 
     @property
     def persona(self) -> str:
@@ -97,17 +107,22 @@ class Runtime:
 
     @property
     def info(self) -> TrunkInfo:
-        return self._trunk.info
+        return self.trunk.info
 
     @property
     def trunk(self) -> Trunk:
         """The model itself, for taps and forwards of one's own."""
-        return self._trunk
+        return self._speaker.trunk
 
     @property
     def turns(self) -> int:
         """How many turns of this session stand, those taken back not counted."""
         return len(self._turns)
+
+    @property
+    def last(self) -> Record | None:
+        """The record of the last turn that stands, or None."""
+        return self._turns[-1] if self._turns else None
 
     @property
     def system(self) -> str | None:
@@ -126,7 +141,7 @@ class Runtime:
         self._check_awake()
         if not text.strip():
             raise UsageError("There is nothing to answer: the message is empty.")
-        return self.run(text, self._base_seed + self._draws, self._max_tokens)
+        return self.run(text, self._seed, self._max_tokens)
 
     def say(self, text: str) -> str:
         """The whole answer to a text, as one turn."""
@@ -161,7 +176,7 @@ class Runtime:
         self._check_awake()
         record: dict[str, Any] = {"record": "set", "name": name, "value": value, "at": self._now()}
         if name == "seed":
-            whole = _whole(name, value if value is not None else self._base_seed + self._draws, 0)
+            whole = _whole(name, value if value is not None else self._seed, 0)
             self._base_seed = whole - self._draws
             record["base_seed"] = self._base_seed
         elif name == "max_tokens":
@@ -174,7 +189,7 @@ class Runtime:
     def settings(self) -> dict[str, float | None]:
         """The sampling settings in force, with `max_tokens` and the next reply's `seed`."""
         own: dict[str, float | None] = {"max_tokens": self._max_tokens}
-        return asdict(self._sampling.settings) | own | {"seed": self._base_seed + self._draws}
+        return asdict(self._sampling.settings) | own | {"seed": self._seed}
 
     def set_system(self, text: str | None) -> None:
         """Put a text after the self-description, or take it out; the context is prefilled anew."""
@@ -184,14 +199,14 @@ class Runtime:
             kept.append(Segment(role="system", text=text.strip()))
         context = self._context
         head = Context.begin(context.encoder, context.format, kept)
-        if len(head) + min(64, self._window // 4) > self._window:
+        if len(head) + min(64, self._speaker.window // 4) > self._speaker.window:
             raise UsageError(
-                f"This system text takes {len(head)} of the window's {self._window} tokens and "
+                f"This system text takes {len(head)} of the window's {self._speaker.window} tokens and "
                 "leaves no room to talk: shorten it."
             )
         self._context = replace(head, exchanges=context.exchanges)
         if self._turns:
-            self._rebuild = "system changed"
+            self._rebuilt = "system changed"
         self._save(
             {"record": "system", "prefix": segments_json(self._context.prefix), "at": self._now()}
         )
@@ -199,9 +214,27 @@ class Runtime:
     def clear(self) -> str:
         """Leave this session, which stays recorded, and start a new one; returns its id."""
         self._check_awake()
-        self.session, records = self._begin()
-        self._context = self._context.without_oldest(len(self._context.exchanges))
-        self._turns, self._unsaved, self._rebuild = [], [*records], None
+        self._enter(self._sessions.begin(self._context.prefix, self._seed))
+        return self.session
+
+    def fork(self) -> str:
+        """Go on in a copy of this session, the original stays as it is; returns the copy's id."""
+        self._check_awake()
+        if not self._turns:
+            raise StateError("There is nothing to fork yet: this session has no turn.")
+        copies = [{**turn, "dropped": 0, "copied": self.session} for turn in self._turns]
+        copies[-1]["dropped"] = len(self._turns) - len(self._context.exchanges)
+        seed = self._seed - len(copies)
+        self._enter(self._sessions.begin(self._context.prefix, seed, copies))
+        self._save()
+        return self.session
+
+    def load(self, session: str) -> str:
+        """Leave this session and go on in another, by id, its beginning or name; returns its id."""
+        self._check_awake()
+        if self._unsaved and self._turns:
+            self._save()
+        self._enter(self._sessions.resume(session))
         return self.session
 
     def switch(self, organ: str, on: bool) -> None:
@@ -218,14 +251,43 @@ class Runtime:
         self._check_awake()
         part = self._contribution(Turn(number=self.turns + 1, text=text, seed=self._base_seed))
         bare = self._context.without_oldest(len(self._context.exchanges))
-        asked = bare.ask((*part.segments, Segment(role="user", text=text))).rolled(self._window, 0)
+        asked = bare.ask((*part.segments, Segment(role="user", text=text))).rolled(
+            self._speaker.window, 0
+        )
         ids = asked.tokens().ids
         bias = part.attention_bias(ids) if part.attention_bias else None
-        step = self._trunk.forward(
-            torch.tensor([ids]), self._trunk.cache(), taps=part.taps, bias=bias
+        step = self.trunk.forward(
+            torch.tensor([ids]), self.trunk.cache(), taps=part.taps, bias=bias
         )
         row = step.logits[0, -1]
         return row if part.logit_bias is None else row + part.logit_bias.to(row.device)
+
+    def preview(
+        self, text: str | None = None, *, seed: int | None = None, **sampling: float
+    ) -> Iterator[Event]:
+        """The events of a turn that is not kept: nothing is learned, recorded or changed.
+
+        Without a text it is the last turn's, asked again where it was asked. `sampling` overrides
+        settings for this turn, `max_tokens` among them. Raises UsageError for what cannot be.
+        """
+        self._check_awake()
+        context = self._context
+        if text is None:
+            if not self._turns:
+                raise UsageError("There is no turn to compare with yet: give a text.")
+            text = str(self._turns[-1]["text"])
+            context = context.without_last() if context.exchanges else context
+        if not text.strip():
+            raise UsageError("There is nothing to answer: the message is empty.")
+        limit = _whole("max_tokens", sampling.pop("max_tokens", self._max_tokens), 1)
+        turn = Turn(number=self.turns + 1, text=text, seed=self._seed if seed is None else seed)
+        part = self._contribution(turn)
+        draft = self._speaker.draft(
+            context, turn, part, self._settings(part).changed(sampling), limit,
+            started=self._now(), stopped=lambda draft: self._stop.is_set(),
+        )  # fmt: skip
+        self._stop.clear()
+        return self._speaker.speak(draft, self._feed.fork(), None, lambda reading: None)
 
     def status(self) -> dict[str, Any]:
         """The persona, the model and everything in force, as JSON."""
@@ -235,7 +297,7 @@ class Runtime:
             "session": self.session,
             "turns": self.turns,
             "context_used": len(self._context),
-            "context_window": self._window,
+            "context_window": self._speaker.window,
             "system": self.system,
             "settings": self.settings(),
             "organs": {name: name not in self._off for name in self._organs},
@@ -257,7 +319,7 @@ class Runtime:
                 self._save()
         finally:
             self._keeper.close()
-            self._trunk.close()
+            self.trunk.close()
 
     def __enter__(self) -> Self:
         return self
@@ -288,9 +350,12 @@ class Runtime:
         draft: Draft | None = None
         try:
             turn = Turn(number=self.turns + 1, text=text, seed=seed)
-            draft = self._draft(turn, max_tokens, stopped or (lambda draft: self._stop.is_set()))
-            yield from self._answer(draft)
-            yield self._replied(draft)
+            part = self._contribution(turn)
+            draft = self._speaker.draft(
+                self._context, turn, part, self._settings(part), max_tokens,
+                started=self._now(), stopped=stopped or (lambda draft: self._stop.is_set()),
+            )  # fmt: skip
+            yield from self._speaker.speak(draft, self._feed, self._rebuilt, self._hear)
         except (GeneratorExit, KeyboardInterrupt):
             # The consumer left: what was said so far stands, marked as a partial.
             if draft is not None:
@@ -306,95 +371,20 @@ class Runtime:
         yield from draft.learned
         yield Persisted(generation=generation)
 
-    def _draft(self, turn: Turn, max_tokens: int, stopped: Callable[[Draft], bool]) -> Draft:
-        part = self._contribution(turn)
-        segments = (*part.segments, Segment(role="user", text=turn.text))
-        asked = self._context.ask(segments)
-        rolled = asked.rolled(self._window, min(max_tokens, self._window // 4))
-        return Draft(
-            turn=turn,
-            started=self._now(),
-            contribution=part,
-            sampling=self._settings(part),
-            context=rolled,
-            dropped=len(asked.exchanges) - len(rolled.exchanges),
-            max_tokens=max_tokens,
-            limit=min(max_tokens, self._window - len(rolled)),
-            stream=TextStream(self._tokenizer),
-            stopped=stopped,
-        )
+    def _enter(self, started: Started) -> None:
+        """Stand in a session as if nothing had been read yet."""
+        self.session = started.session
+        self._context = started.context
+        self._base_seed = started.history.base_seed
+        self._draws = started.history.draws
+        self._turns = list(started.history.turns)
+        self._unsaved = list(started.records)
+        self._feed.drop()
+        self._rebuilt = "resumed" if started.context.exchanges else None
 
-    def _answer(self, draft: Draft) -> Iterator[Event]:
-        """Prefill what is new, then decode; fills the draft in and yields as it goes."""
-        draft.calls = self._feed.begin()
-        wanted = draft.context.tokens()
-        kept = self._feed.kept(wanted.ids)
-        reason: Reason | None = "rolled over" if draft.dropped else self._rebuild
-        if reason is not None:
-            yield Recomputed(reason=reason, tokens=len(wanted) - kept, dropped_turns=draft.dropped)
-        part = draft.contribution
-        logits = self._feed.bring(
-            wanted.ids,
-            taps=lambda: part.taps,
-            bias=part.attention_bias,
-            stopped=lambda: draft.stopped(draft),
-        )
-        self._rebuild = None
-        draft.asked = wanted
-        draft.new_tokens = len(wanted) - kept
-        yield Perceived(
-            turn=draft.turn.number,
-            seed=draft.turn.seed,
-            prompt_tokens=len(wanted),
-            new_tokens=draft.new_tokens,
-        )
-        if logits is None or draft.stopped(draft):
-            draft.finish = "stopped"
-            return
-        yield from self._speak(draft, logits)
-
-    def _speak(self, draft: Draft, logits: Tensor) -> Iterator[Event]:
-        part = draft.contribution
-        picks = self._feed.decode(
-            logits,
-            choose=self._chooser(draft),
-            end_ids=self._end_ids,
-            limit=draft.limit,
-            taps=lambda: part.taps,
-            bias=part.attention_bias,
-        )
-        with closing(picks):
-            for chosen in picks:
-                if chosen.id in self._end_ids:
-                    draft.finish = "end"
-                    break
-                draft.add(chosen, self._timer())
-                for organ in self._active():
-                    organ.observe(
-                        Reading(id=chosen.id, surprisal=chosen.surprisal, entropy=chosen.entropy)
-                    )
-                yield Token(
-                    id=chosen.id,
-                    text=draft.pieces[-1],
-                    surprisal=chosen.surprisal,
-                    entropy=chosen.entropy,
-                )
-                if draft.stopped(draft):
-                    draft.finish = "stopped"
-                    break
-        draft.finish = draft.finish or draft.limit_reached
-
-    def _replied(self, draft: Draft) -> Replied:
-        draft.finish_text()
-        return Replied(
-            turn=draft.turn.number,
-            text=draft.text,
-            finish=draft.finish or "end",
-            tokens=len(draft.ids),
-            per_second=draft.per_second,
-            context_used=len(draft.context) + len(draft.ids),
-            context_window=self._window,
-        )
+    def _hear(self, reading: Reading) -> None:
+        for organ in self._active():
+            organ.observe(reading)
 
     def _keep(self, draft: Draft) -> int:
         """Make the draft a turn: organs finish, the context grows, the record is committed."""
@@ -406,6 +396,7 @@ class Runtime:
             if delta:
                 deltas[organ.name] = dict(delta.values)
         self._context = draft.context.reply(draft.ids)
+        self._rebuilt = None
         self._draws += 1
         names = [organ.name for organ in self._active()]
         record = turn_record(draft, names, deltas, self._now())
@@ -415,7 +406,7 @@ class Runtime:
     def _discard(self, draft: Draft | None) -> None:
         """After an error: organs take back what they began, and the cache is not trusted."""
         self._feed.drop()
-        self._rebuild = "resumed" if self._context.exchanges else None
+        self._rebuilt = "resumed" if self._context.exchanges else None
         if draft is None:
             return
         for organ in self._active():
@@ -440,22 +431,13 @@ class Runtime:
     def _active(self) -> list[Organ]:
         return [organ for name, organ in self._organs.items() if name not in self._off]
 
+    @property
+    def _seed(self) -> int:
+        """The next reply's: consecutive, so that no two replies of a session share one."""
+        return self._base_seed + self._draws
+
     def _settings(self, part: Contribution) -> Sampling:
         return self._sampling.defaults.changed(part.sampling)
-
-    def _chooser(self, draft: Draft) -> Callable[[Tensor, Sequence[int]], Pick]:
-        generator = torch.Generator().manual_seed(draft.turn.seed)
-        penal = draft.sampling.repetition_penalty != 1
-        asked = draft.context.tokens()
-        # Template tokens are spared: penalised, the end of a turn would never come.
-        said = [i for i, role in zip(asked.ids, asked.roles, strict=True) if role != "template"]
-
-        def choose(logits: Tensor, picked: Sequence[int]) -> Pick:
-            seen = torch.tensor(sorted({*said, *picked})) if penal else None
-            bias = draft.contribution.logit_bias
-            return pick(logits, draft.sampling, generator, seen, bias)
-
-        return choose
 
     def _check_awake(self) -> None:
         if self._closed:

@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,9 @@ from anima.errors import CorruptStateError, UsageError
 from anima.home import Home, find_home
 from anima.organ import OrganState
 from anima.persona.store import Persona
-from anima.runtime.loop import Keeper, Runtime
+from anima.runtime.loop import Keeper, Runtime, Sessions, Started
 from anima.runtime.record import History, Record, fold, segments_json, segments_of
+from anima.runtime.speaking import Speaker
 from anima.sampling import SamplingOrgan
 from anima.trunk.settings import NAMES as SAMPLING_NAMES
 from anima.trunk.settings import Sampling
@@ -82,77 +83,112 @@ def _wake(
         settings.model, home, device=settings.device, dtype=settings.dtype, say=say
     )
     kept.remember_model(settings.model, loaded.trunk.info.fingerprint)
-    fresh = ChatFormat.of(jinja_render(loaded.chat_template, loaded.special_tokens, clock))
-    first_seed = secrets.randbits(31) if settings.seed is None else settings.seed
-    header = {
-        "record": "session",
-        "persona": kept.name,
-        "prefix": segments_json(prefix(settings.system)),
-        "base_seed": first_seed,
-    }
-
-    def begin() -> tuple[str, Sequence[Record]]:
-        name = kept.begin_session(header)
-        return name, [_open_record(loaded, fresh, settings, kept, clock)]
-
     notices = list(kept.notices)
+    sessions = _Sessions(
+        kept=kept, loaded=loaded, settings=settings, clock=clock, say=notices.append
+    )
     wanted = kept.session if session == "continue" else session
     if wanted is None:
-        name, unsaved = begin()
-        history = fold([header, *unsaved], name)
+        seed = secrets.randbits(31) if settings.seed is None else settings.seed
+        started = sessions.begin(prefix(settings.system), seed)
     else:
-        records = kept.resume_session(wanted)
-        name = kept.session or wanted
-        past = fold(records, name)
-        known = past.fingerprint == loaded.trunk.info.fingerprint
-        if not known:
-            notices.append(f"Session {name} was begun on another model: its text is read anew.")
-        unsaved = [_open_record(loaded, past.format if known else fresh, settings, kept, clock)]
-        if settings.seed is not None:
-            unsaved.append(_seed_record(settings.seed - past.draws, clock))
-        history = replace(fold(unsaved, name, past), reread=past.reread or not known)
-    return assemble(
-        loaded, history, settings,
-        states=kept.states(), keeper=kept, session=name, records=unsaved, begin=begin,
-        clock=clock, notices=notices,
+        started = sessions.resume(wanted)
+    runtime = assemble(
+        loaded, settings, started,
+        states=kept.states(), keeper=kept, sessions=sessions, clock=clock, notices=notices,
     )  # fmt: skip
+    if wanted is not None:
+        _apply(runtime, settings)
+    return runtime
+
+
+def _apply(runtime: Runtime, settings: config.Settings) -> None:
+    """What was asked for at the opening of an old session, and differs from what it has."""
+    if settings.seed is not None:
+        runtime.set("seed", settings.seed)
+    if settings.system is not None and settings.system.strip() != (runtime.system or ""):
+        runtime.set_system(settings.system)
 
 
 def assemble(
     loaded: "Loaded",
-    history: History,
     settings: config.Settings,
+    started: Started,
     *,
     states: Mapping[str, OrganState],
     keeper: Keeper,
-    session: str,
-    records: Sequence[Record],
-    begin: Callable[[], tuple[str, Sequence[Record]]],
+    sessions: Sessions,
     clock: Callable[[], datetime],
     notices: Sequence[str] = (),
 ) -> Runtime:
-    """A runtime over a loaded model that stands where a history ends, its organs in `states`."""
+    """A runtime over a loaded model that stands where a session ends, its organs in `states`."""
     sampling = SamplingOrgan(_defaults(loaded.sampling, settings))
     if sampling.name in states:
         sampling.load(states[sampling.name])
-    context = context_of(loaded.tokenizer, history)
     own = loaded.trunk.info.window
-    return Runtime(
+    speaker = Speaker(
         trunk=loaded.trunk,
         tokenizer=loaded.tokenizer,
-        context=context,
-        keeper=keeper,
-        sampling=sampling,
-        end_ids=end_ids(loaded, context.format),
+        end_ids=end_ids(loaded, started.context.format),
         window=min(settings.window or own, own),
+    )
+    return Runtime(
+        speaker=speaker,
+        keeper=keeper,
+        sessions=sessions,
+        started=started,
+        sampling=sampling,
         max_tokens=settings.max_tokens,
-        session=session,
-        history=history,
-        records=records,
-        begin=begin,
         clock=clock,
         notices=notices,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sessions:
+    """Begins and resumes sessions of a persona on a loaded model; `say` hears what to know."""
+
+    kept: Persona
+    loaded: "Loaded"
+    settings: config.Settings
+    clock: Callable[[], datetime]
+    say: Callable[[str], None]
+
+    def begin(
+        self, prefix: Sequence[Segment], base_seed: int, past: Sequence[Record] = ()
+    ) -> Started:
+        header = {
+            "record": "session",
+            "persona": self.kept.name,
+            "prefix": segments_json(prefix),
+            "base_seed": base_seed,
+        }
+        name = self.kept.begin_session(header)
+        loaded = self.loaded
+        template = jinja_render(loaded.chat_template, loaded.special_tokens, self.clock)
+        records = [*past, self._opened(ChatFormat.of(template))]
+        history = fold([header, *records], name)
+        context = context_of(loaded.tokenizer, history)
+        return Started(session=name, context=context, history=history, records=records)
+
+    def resume(self, session: str) -> Started:
+        past = fold(self.kept.resume_session(session), session)
+        name = self.kept.session or session
+        loaded = self.loaded
+        known = past.fingerprint == loaded.trunk.info.fingerprint and past.format is not None
+        if known and past.format is not None:
+            format = past.format
+        else:
+            self.say(f"Session {name} was begun on another model: its text is read anew.")
+            template = jinja_render(loaded.chat_template, loaded.special_tokens, self.clock)
+            format = ChatFormat.of(template)
+        opened = self._opened(format)
+        history = replace(fold([opened], name, past), reread=past.reread or not known)
+        context = context_of(loaded.tokenizer, history)
+        return Started(session=name, context=context, history=history, records=[opened])
+
+    def _opened(self, format: ChatFormat) -> Record:
+        return _open_record(self.loaded, format, self.settings, self.kept, self.clock)
 
 
 def prefix(system: str | None) -> tuple[Segment, ...]:
@@ -181,7 +217,7 @@ def end_ids(loaded: "Loaded", format: ChatFormat) -> frozenset[int]:
 
 def _open_record(
     loaded: "Loaded",
-    format: ChatFormat | None,
+    format: ChatFormat,
     settings: config.Settings,
     kept: Persona,
     clock: Callable[[], datetime],
@@ -195,7 +231,7 @@ def _open_record(
         "at": _stamp(clock),
         "model": asdict(loaded.trunk.info),
         "tokenizer": loaded.tokenizer.fingerprint,
-        "format": asdict(format) if format else None,
+        "format": asdict(format),
         "settings": asdict(settings),
         "snapshot": dict(kept.snapshot()),
         "threads": torch.get_num_threads(),
@@ -209,10 +245,6 @@ def _open_record(
             "tokenizers": tokenizers.__version__,
         },
     }
-
-
-def _seed_record(base_seed: int, clock: Callable[[], datetime]) -> Record:
-    return {"record": "set", "name": "seed", "base_seed": base_seed, "at": _stamp(clock)}
 
 
 def _defaults(own: Mapping[str, float], settings: config.Settings) -> Sampling:

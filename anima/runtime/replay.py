@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from anima import config
+from anima.context import Segment
 from anima.errors import CorruptStateError, StateError
 from anima.home import Home
 from anima.organ import OrganState
 from anima.persona import states as state_files
 from anima.persona.session import read_session
 from anima.runtime.draft import Draft
-from anima.runtime.loop import Runtime
-from anima.runtime.opening import assemble, use_threads
+from anima.runtime.loop import Runtime, Started
+from anima.runtime.opening import assemble, context_of, use_threads
 from anima.runtime.record import Record, fold
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def replay(
             loaded = loaded or _load(home, record, say)
             _check_same(loaded, record)
             runtime = _standing(loaded, records[: number + 1], session, listener, home)
-        elif kind == "turn":
+        elif kind == "turn" and "copied" not in record:
             if runtime is None or loaded is None:
                 raise CorruptStateError(f"Session {session} has a turn before any `open` record.")
             compared = _again(runtime, listener, record)
@@ -157,11 +158,27 @@ def _standing(
         organ: state_files.load(folder, name, {}) for organ, name in opened["snapshot"].items()
     }
     use_threads(int(opened["threads"]))
+    history = fold(records, session)
+    started = Started(
+        session=session, context=context_of(loaded.tokenizer, history), history=history
+    )
     return assemble(
-        loaded, fold(records, session), _settings(opened),
-        states=states, keeper=listener, session=session, records=[], begin=lambda: (session, []),
+        loaded, _settings(opened), started,
+        states=states, keeper=listener, sessions=_NoSessions(),
         clock=lambda: datetime.fromisoformat(opened["at"]),
     )  # fmt: skip
+
+
+class _NoSessions:
+    """A replay stays in the session that it runs again."""
+
+    def begin(
+        self, prefix: Sequence[Segment], base_seed: int, past: Sequence[Record] = ()
+    ) -> Started:
+        raise StateError("A session that is run again begins no other.")
+
+    def resume(self, session: str) -> Started:
+        raise StateError("A session that is run again goes into no other.")
 
 
 def _load(home: Home, opened: Record, say: Callable[[str], None]) -> "Loaded":

@@ -436,3 +436,72 @@ def test_a_long_prompt_is_prefilled_in_chunks_between_which_a_stop_acts():
     assert only(events, Replied).tokens == 0
     assert turns(shelf)[0]["calls"] == [["prefill", 512], ["prefill", 512]]
     assert runtime.say("short")
+
+
+def test_a_preview_says_what_the_turn_would_say_and_changes_nothing():
+    shelf = Shelf()
+    runtime = wake(shelf)
+    runtime.say("Hello")
+    records, status = list(shelf.records), runtime.status()
+    shown = only(list(runtime.preview("And?")), Replied).text
+    other = only(list(runtime.preview("And?", temperature=2.0, max_tokens=3)), Replied)
+    assert (shelf.records, runtime.status()) == (records, status)
+    assert other.tokens == 3
+    assert runtime.say("And?") == shown
+    assert [call[0] for call in turns(shelf)[1]["calls"]] == ["prefill", "decode"]
+
+
+def test_a_preview_without_a_text_asks_the_last_turn_again_where_it_was_asked():
+    runtime = wake()
+    runtime.say("Hello")
+    said = runtime.say("And?")
+    assert only(list(runtime.preview()), Replied).text == said
+    with pytest.raises(UsageError, match="no turn"):
+        next(wake().preview())
+    with pytest.raises(UsageError, match="Did you mean temperature"):
+        runtime.preview("x", temprature=1)
+
+
+def test_a_fork_goes_on_in_a_copy_and_the_original_stays():
+    shelf = Shelf()
+    runtime = wake(shelf, temperature=1.3)
+    runtime.say("Hello")
+    original = wake(temperature=1.3)
+    original.say("Hello")
+    assert runtime.fork() == runtime.session == "s2"
+    assert runtime.turns == 1
+    events = list(runtime.turn("And?"))
+    assert only(events, Recomputed).reason == "resumed"
+    assert only(events, Replied).text == original.say("And?"), "context and seed go on"
+    with pytest.raises(StateError, match="nothing to fork"):
+        wake().fork()
+
+
+def test_a_fork_after_a_roll_over_keeps_what_is_in_the_context():
+    runtime = wake(window=640, loaded=tiny.loaded(window=640))
+    while len(runtime._context.exchanges) == runtime.turns:
+        runtime.say(f"question {runtime.turns}")
+    tokens, count = runtime._context.tokens(), runtime.turns
+    runtime.fork()
+    assert (runtime._context.tokens(), runtime.turns) == (tokens, count)
+
+
+def test_load_goes_into_another_session_and_an_unknown_one_changes_nothing():
+    runtime = wake()
+    runtime.say("Hello")
+    with pytest.raises(StateError, match="no session"):
+        runtime.load("s9")
+    assert (runtime.session, runtime.turns) == ("s1", 1)
+    runtime.clear()
+    assert runtime.load("s1") == runtime.session == "s1"
+
+
+def test_clear_keeps_the_system_text_and_no_seed_comes_twice():
+    shelf = Shelf()
+    runtime = wake(shelf)
+    runtime.set_system("Softly.")
+    runtime.say("Hello")
+    runtime.clear()
+    assert runtime.system == "Softly."
+    runtime.say("Hello")
+    assert [record["seed"] for record in turns(shelf)] == [5, 6]

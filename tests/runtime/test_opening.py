@@ -103,6 +103,35 @@ def test_a_replayed_session_matches_turn_for_turn_whatever_was_done_in_it(model)
     assert [(o.turn, o.difference) for o in outcomes] == [(n, None) for n in (1, 1, 2, 3, 4, 4)]
 
 
+def test_forked_loaded_and_cleared_sessions_replay(model):
+    with opened(model) as runtime:
+        runtime.set_system("Softly.")
+        runtime.say("Hello")
+        first = runtime.session
+        fork = runtime.fork()
+        runtime.say("In the copy")
+        runtime.load(first)
+        runtime.say("In the original")
+        cleared = runtime.clear()
+        runtime.set("top_k", 9)
+        runtime.say("Anew")
+    for session, count in ((first, 2), (fork, 1), (cleared, 1)):
+        outcomes = list(replay(home(), "default", session))
+        assert [outcome.difference for outcome in outcomes] == [None] * count
+    with opened(model, session=fork) as runtime:
+        assert runtime.turns == 2
+        assert runtime.system == "Softly."
+
+
+def test_a_system_text_given_with_an_old_session_takes_effect(model):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+    with opened(model, session="continue", system="Softly.") as runtime:
+        assert runtime.system == "Softly."
+        runtime.say("More")
+    assert all(outcome.matched for outcome in replay(home(), "default", runtime.session))
+
+
 def tampered(session, change):
     """Rewrite the first turn of a session file as somebody with an editor would."""
     path = home().persona("default") / "sessions" / f"{session}.jsonl"

@@ -1,0 +1,143 @@
+"""How a turn is spoken: prefill what is new, decode, say each token; knows no session and no disk."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from anima.context import Context, Segment
+from anima.events import Event, Perceived, Reason, Recomputed, Replied, Token
+from anima.organ import Contribution, Reading, Turn
+from anima.runtime.draft import Draft
+from anima.runtime.feed import Feed
+from anima.trunk.interface import Trunk
+from anima.trunk.sampler import Pick, pick
+from anima.trunk.settings import Sampling
+from anima.trunk.tokens import TextStream, Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """A model that answers: `window` tokens of context, replies ended by any of `end_ids`."""
+
+    trunk: Trunk
+    tokenizer: Tokenizer
+    end_ids: frozenset[int]
+    window: int
+    timer: Callable[[], float] = time.perf_counter
+
+    def draft(
+        self,
+        context: Context,
+        turn: Turn,
+        part: Contribution,
+        sampling: Sampling,
+        max_tokens: int,
+        *,
+        started: str,
+        stopped: Callable[[Draft], bool],
+    ) -> Draft:
+        """A turn ready to be spoken after a context; raises ContextError where it does not fit."""
+        asked = context.ask((*part.segments, Segment(role="user", text=turn.text)))
+        rolled = asked.rolled(self.window, min(max_tokens, self.window // 4))
+        return Draft(
+            turn=turn,
+            started=started,
+            contribution=part,
+            sampling=sampling,
+            context=rolled,
+            dropped=len(asked.exchanges) - len(rolled.exchanges),
+            max_tokens=max_tokens,
+            limit=min(max_tokens, self.window - len(rolled)),
+            stream=TextStream(self.tokenizer),
+            stopped=stopped,
+        )
+
+    def speak(
+        self, draft: Draft, feed: Feed, rebuilt: Reason | None, hear: Callable[[Reading], None]
+    ) -> Iterator[Event]:
+        """Yield what happens while the draft fills in: the context read, tokens, the reply.
+
+        `rebuilt` says why much had to be read again, where it had; `hear` gets every token.
+        """
+        draft.calls = feed.begin()
+        wanted = draft.context.tokens()
+        kept = feed.kept(wanted.ids)
+        reason: Reason | None = "rolled over" if draft.dropped else rebuilt
+        if reason is not None:
+            yield Recomputed(reason=reason, tokens=len(wanted) - kept, dropped_turns=draft.dropped)
+        part = draft.contribution
+        logits = feed.bring(
+            wanted.ids,
+            taps=lambda: part.taps,
+            bias=part.attention_bias,
+            stopped=lambda: draft.stopped(draft),
+        )
+        draft.asked = wanted
+        draft.new_tokens = len(wanted) - kept
+        yield Perceived(
+            turn=draft.turn.number,
+            seed=draft.turn.seed,
+            prompt_tokens=len(wanted),
+            new_tokens=draft.new_tokens,
+        )
+        if logits is None or draft.stopped(draft):
+            draft.finish = "stopped"
+        else:
+            yield from self._decode(draft, feed, logits, hear)
+        yield self._replied(draft)
+
+    def _decode(
+        self, draft: Draft, feed: Feed, logits: Tensor, hear: Callable[[Reading], None]
+    ) -> Iterator[Event]:
+        part = draft.contribution
+        picks = feed.decode(
+            logits,
+            choose=_chooser(draft),
+            end_ids=self.end_ids,
+            limit=draft.limit,
+            taps=lambda: part.taps,
+            bias=part.attention_bias,
+        )
+        with closing(picks):
+            for chosen in picks:
+                if chosen.id in self.end_ids:
+                    draft.finish = "end"
+                    break
+                draft.add(chosen, self.timer())
+                figures = {"surprisal": chosen.surprisal, "entropy": chosen.entropy}
+                hear(Reading(id=chosen.id, **figures))
+                yield Token(id=chosen.id, text=draft.pieces[-1], **figures)
+                if draft.stopped(draft):
+                    draft.finish = "stopped"
+                    break
+        draft.finish = draft.finish or draft.limit_reached
+
+    def _replied(self, draft: Draft) -> Replied:
+        draft.finish_text()
+        return Replied(
+            turn=draft.turn.number,
+            text=draft.text,
+            finish=draft.finish or "end",
+            tokens=len(draft.ids),
+            per_second=draft.per_second,
+            context_used=len(draft.context) + len(draft.ids),
+            context_window=self.window,
+        )
+
+
+def _chooser(draft: Draft) -> Callable[[Tensor, Sequence[int]], Pick]:
+    generator = torch.Generator().manual_seed(draft.turn.seed)
+    penal = draft.sampling.repetition_penalty != 1
+    asked = draft.context.tokens()
+    # Template tokens are spared: penalised, the end of a turn would never come.
+    said = [i for i, role in zip(asked.ids, asked.roles, strict=True) if role != "template"]
+
+    def choose(logits: Tensor, picked: Sequence[int]) -> Pick:
+        seen = torch.tensor(sorted({*said, *picked})) if penal else None
+        return pick(logits, draft.sampling, generator, seen, draft.contribution.logit_bias)
+
+    return choose
