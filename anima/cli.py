@@ -88,6 +88,8 @@ def _talk(
     from anima.terminal.signals import Signals
 
     home, settings, screen = flags.surroundings(ctx)
+    if session is not None and session != "continue":
+        _check_session(home, settings.persona, session)
     stdin = None if sys.stdin is None or not oneshot.piped(sys.stdin.buffer) else sys.stdin.buffer
     if prompt is None and stdin is None:
         if output != "text":
@@ -100,6 +102,13 @@ def _talk(
     load = _loader(home, settings, session=session, ephemeral=ephemeral)
     with Signals() as signals:
         return oneshot.answer(load, text, screen, signals, output=output)
+
+
+def _check_session(home: "Home", persona: str, session: str) -> None:
+    """Raise StateError, with the sessions there are, before a model is loaded in vain."""
+    from anima.persona import session as sessions
+
+    sessions.find(home.persona(persona), session)
 
 
 def _chat(
@@ -166,8 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     ANIMA_DEBUG=1 lets the traceback of an unexpected error through.
     """
-    code = _code_of(sys.argv[1:] if arguments is None else arguments)
-    _leave_if_waking(code)
+    if arguments is not None:
+        return _code_of(arguments)
+    code = _code_of(sys.argv[1:])
+    _leave_at_once(code)
     return code
 
 
@@ -179,6 +190,7 @@ def _code_of(arguments: Sequence[str]) -> int:
         _abandon_output()
         return _CLOSED_PIPE
     except KeyboardInterrupt:
+        _end_line()
         return Interrupted.exit_code
     return code
 
@@ -199,6 +211,8 @@ def _run(arguments: Sequence[str]) -> int:
             f"{error.format_message()}\nanima --help shows what there is.", error.exit_code
         )
     except AnimaError as error:
+        if isinstance(error, Interrupted):
+            _end_line()
         return _fail(str(error), error.exit_code)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
@@ -218,19 +232,24 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _end_line() -> None:
+    """Go below the ^C that a terminal shows."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        click.echo(err=True)
+
+
 def _abandon_output() -> None:
     """Let the interpreter flush its last output into nothing, where the reader has gone."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave_if_waking(code: int) -> None:
-    """Leave at once where a model is still loading in a thread, which cannot be told to end.
+def _leave_at_once(code: int) -> None:
+    """End the process here where a model was loaded, or still is in a thread that cannot be ended.
 
-    Nothing is lost by it: what is on disk is whole at every instant.
+    Taking torch apart takes a second, and has nothing left to save: what is on disk is whole.
     """
-    waking = sys.modules.get("anima.terminal.waking")
-    if waking is None or not waking.is_waking():
+    if "torch" not in sys.modules:
         return
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -1,0 +1,116 @@
+"""The flags that several commands share, and what they decide; starts nothing.
+
+At start this module imports click and the errors, nothing else.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from anima.config import Settings
+    from anima.home import Home
+    from anima.terminal.screen import Screen
+
+
+class Commands(click.Group):
+    """A group whose unknown words name the nearest command, and the way to send a text."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(_no_command(args[0], sorted(self.commands), ctx), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _no_command(word: str, known: Sequence[str], ctx: click.Context) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, 1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}."
+    text = "" if ctx.parent else " To send a text: anima -p TEXT."
+    return f"There is no command {word!r}.{hint}{text}"
+
+
+@dataclass(kw_only=True)
+class Given:
+    """The flags that were given, before a subcommand or after it: the later one counts."""
+
+    home: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def _flag(*names: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A flag that goes into `Given` and not into the function's arguments."""
+
+    def remember(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+        given = ctx.find_root().ensure_object(Given)
+        if value is None:
+            return
+        if parameter.name == "home":
+            given.home = str(value)
+        elif parameter.name is not None:
+            given.settings[parameter.name] = value
+
+    return click.option(*names, expose_value=False, callback=remember, **options)
+
+
+def _stacked(*flags: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for flag in reversed(flags):
+            function = flag(function)
+        return function
+
+    return decorate
+
+
+home = _flag("--home", metavar="FOLDER", help="Where everything that is lived is kept.")
+persona = _flag("--persona", metavar="NAME", help="Whose life this is.")
+json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+running = _stacked(
+    _flag("--model", metavar="MODEL", help="A catalog name, a folder or a hub id."),
+    _flag("--device", metavar="auto|cpu|cuda|mps", help="Where the model runs."),
+    _flag("--dtype", metavar="auto|float32|bfloat16|float16", help="Its number format."),
+    _flag("--engine", metavar="auto|reference", help="How the model is executed."),
+    _flag("--threads", type=int, metavar="N", help="CPU threads, 0 for all cores."),
+)
+replying = _stacked(
+    _flag("--seed", type=int, metavar="N", help="The seed of the first reply."),
+    _flag("--max-tokens", type=int, metavar="N", help="The longest reply."),
+    _flag("--temperature", type=float, metavar="T", help="0 is greedy; higher is more varied."),
+    _flag("--system", metavar="TEXT", help="A text that the model reads first."),
+)
+
+
+def surroundings(ctx: click.Context) -> "tuple[Home, Settings, Screen]":
+    """Where the files are, the settings in force, and the screen; raises UsageError early."""
+    from anima import config
+    from anima.home import find_home
+    from anima.terminal.screen import standard_screen
+
+    given = ctx.find_root().ensure_object(Given)
+    home = find_home(given.home, os.environ)
+    settings = config.load(home, os.environ, given.settings).settings
+    home.persona(settings.persona)
+    return home, settings, standard_screen(settings.color)
+
+
+def fetch_if_missing(home: "Home", settings: "Settings", screen: "Screen") -> None:
+    """Get the model while nothing else is on the screen; raises UsageError for an unknown one."""
+    from anima.errors import ModelError
+    from anima.trunk import store
+    from anima.trunk.catalog import HubModel
+
+    found = store.ensure(home, settings.model, say=screen.note)
+    if not isinstance(found, HubModel):
+        return
+    try:
+        store.path(home, settings.model)
+    except ModelError:
+        from anima.trunk import loader
+
+        loader.fetch_from_hub(settings.model, found.id, screen.note)

@@ -1,0 +1,146 @@
+"""Plain output: the answer to one stream, all else to the other; knows no events and no model.
+
+What a model wrote is data: nothing in it may move the cursor, colour the screen or turn the
+direction of other text.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+import click
+
+from anima.errors import StorageError
+
+_CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1 with DEL, but for tab and line feed
+_DIRECTION = r"\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+_SURROGATE = r"\ud800-\udfff"  # halves of characters, which no encoding can write
+_UNSAFE_TO_READ = re.compile(f"[{_CONTROL}]")
+_UNSAFE_TO_SHOW = re.compile(f"[{_CONTROL}{_DIRECTION}{_SURROGATE}]")
+
+
+def shown(text: str) -> str:
+    """The text as it may reach a screen: without control characters, overrides and surrogates."""
+    return _UNSAFE_TO_SHOW.sub("", text)
+
+
+def typed(text: str) -> tuple[str, int]:
+    """The text as it may reach the model, and how many control characters were taken out of it."""
+    return _UNSAFE_TO_READ.subn("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def json_shown(line: str) -> str:
+    """A line of JSON with the same characters escaped, so that its content stays exact."""
+    return _UNSAFE_TO_SHOW.sub(lambda found: f"\\u{ord(found.group()):04x}", line)
+
+
+def wants_color(setting: str, stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether to colour a stream: the setting (auto, always or never) first, then NO_COLOR, TERM and what the stream is."""
+    if setting != "auto":
+        return setting == "always"
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines whose cells begin below each other, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def shortened(text: str, width: int = 60) -> str:
+    """The beginning of a text in one line of at most `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+class Screen:
+    """Writes answers to `out` and all else to `err`; `out` may be a pipe, and is flushed each time.
+
+    A closed pipe raises BrokenPipeError, anything else that a stream refuses StorageError.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO, *, color: bool = False) -> None:
+        self._out = out
+        self._err = err
+        self._color = color
+        self._muted = False
+        self._line_open = False
+
+    @property
+    def watched(self) -> bool:
+        """Whether a person sees what goes to `err`."""
+        return self._err.isatty()
+
+    def mute(self) -> None:
+        """Write no more: the terminal is gone."""
+        self._muted = True
+
+    def answer(self, text: str) -> None:
+        """Stream a piece of the model's text."""
+        text = shown(text)
+        if text:
+            self._line_open = not text.endswith("\n")
+            self._write(self._out, text)
+
+    def end_answer(self) -> None:
+        """End the line that a streamed answer left open."""
+        if self._line_open:
+            self._line_open = False
+            self._write(self._out, "\n")
+
+    def data(self, line: str) -> None:
+        """One line of a machine-readable answer."""
+        self._write(self._out, json_shown(line) + "\n")
+
+    def say(self, text: str) -> None:
+        """What a person asked to see."""
+        self._note(shown(text))
+
+    def note(self, text: str) -> None:
+        """What may be overlooked: figures, progress, hints."""
+        self._note(click.style(shown(text), dim=True) if self._color else shown(text))
+
+    def progress(self, text: str) -> None:
+        """What only someone who watches wants to know."""
+        if self.watched:
+            self.note(text)
+
+    def error(self, text: str) -> None:
+        """What went wrong and what to do about it."""
+        self._note(click.style(shown(text), fg="red") if self._color else shown(text))
+
+    def _note(self, text: str) -> None:
+        if self._out.isatty():  # in a pipe the answer stays in one piece
+            self.end_answer()
+        self._write(self._err, text + "\n")
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        if self._muted:
+            return
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"The output could not be written: {error.strerror or error}. "
+                "What was said is in the session all the same."
+            ) from error
+
+
+def standard_screen(color: str = "auto") -> Screen:
+    """The screen of this process."""
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a question mark, not a traceback.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")
+    return Screen(sys.stdout, sys.stderr, color=wants_color(color, sys.stderr, os.environ))

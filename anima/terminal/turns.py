@@ -1,0 +1,67 @@
+"""A turn as the terminal takes it: its events until a signal, and what is said beside its text.
+
+It knows the events and draws nothing.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+
+from anima.events import Event, Recomputed, Replied
+from anima.terminal.screen import Screen
+from anima.terminal.signals import Signals
+
+
+def until_stopped(
+    events: Iterator[Event], stop: Callable[[], None], screen: Screen, signals: Signals
+) -> Generator[Event, None, None]:
+    """The events of a turn; a signal stops it at the next token, and what was said is kept.
+
+    To be closed: that closes, and so commits, the turn.
+    """
+
+    def end() -> None:
+        if signals.hung_up:
+            screen.mute()
+        stop()
+
+    try:
+        with signals.calling(end):
+            for event in events:
+                if signals.called:
+                    end()
+                yield event
+    finally:
+        if isinstance(events, Generator):
+            events.close()
+
+
+def ended(event: Replied) -> str | None:
+    """What to say of a reply that did not end by itself."""
+    match event.finish:
+        case "stopped":
+            return "⏹ stopped"
+        case "length":
+            more = "/set max_tokens N or --max-tokens N allows more"
+            return f"⏹ cut off after {count(event.tokens, 'token')}; {more}"
+        case "context":
+            return "⏹ the context is full; /clear begins a new session"
+    return None
+
+
+def recomputed(event: Recomputed) -> str:
+    """Why the conversation was read again."""
+    if event.dropped_turns:
+        turns = "turn was" if event.dropped_turns == 1 else f"{event.dropped_turns} turns were"
+        return f"The context was full: the oldest {turns} dropped ({event.tokens} tokens are left)."
+    return f"Reading the conversation again ({event.reason}, {event.tokens} tokens) …"
+
+
+def figures(event: Replied) -> str:
+    """The line of figures after a reply."""
+    tokens = count(event.tokens, "token")
+    speed = "" if event.per_second is None else f" · {event.per_second:.1f} tokens/s"
+    return f"{tokens}{speed} · context {event.context_used}/{event.context_window}"
+
+
+def count(number: int, word: str) -> str:
+    """A number of things, such as 1 turn or 2 turns."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,0 +1,320 @@
+import itertools
+import os
+import signal
+import stat
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from anima.errors import BusyError, ContextError
+from anima.events import Recomputed
+from anima.terminal.chat import Chat
+from anima.terminal.screen import Screen
+from anima.terminal.signals import Signals
+from anima.terminal.waking import Waking
+from tests.terminal.scripted import ScriptedRuntime, Terminal
+
+GREETING = "Anima.\n"
+SAVED = "Saved. anima --continue goes on here (20260101-120000-abcd).\n"
+
+
+@dataclass
+class Talk:
+    code: int
+    shown: str
+    runtime: ScriptedRuntime
+
+
+def talk(
+    keys: str,
+    runtime: ScriptedRuntime | None = None,
+    *,
+    load: Callable[[Terminal], ScriptedRuntime] | None = None,
+    clock: Callable[[], float] | None = None,
+    history: Path | None = None,
+) -> Talk:
+    """Type keys into a chat and return what a terminal showed, but for the input line itself."""
+    runtime = runtime or ScriptedRuntime()
+    terminal = Terminal()
+    with (
+        create_pipe_input() as keyboard,
+        create_app_session(input=keyboard, output=DummyOutput()),
+        Signals() as signals,
+    ):
+        keyboard.send_text(keys)
+        code = Chat(
+            Waking(lambda say: load(terminal) if load else runtime),
+            Screen(terminal, terminal),
+            signals,
+            greeting="Anima.",
+            history=history,
+            **({"clock": clock} if clock else {}),
+        ).run()
+    return Talk(code=code, shown=terminal.getvalue(), runtime=runtime)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    return tmp_path / "personas" / "default" / "input_history"
+
+
+def ticking(*seconds: float) -> Callable[[], float]:
+    return iter(seconds).__next__
+
+
+def without_waiting(text: str) -> str:
+    """The transcript without the line that appears only where the loading is not yet through."""
+    return text.replace("waking up…\n", "")
+
+
+def test_a_turn_is_streamed_and_ends_with_its_figures(history: Path) -> None:
+    done = talk("Hello\r\x04", history=history)
+    assert done.runtime.asked == ["Hello"]
+    assert without_waiting(done.shown) == (
+        GREETING + "Good day.\n2 tokens · 20.0 tokens/s · context 14/2048\n" + SAVED
+    )
+    assert (done.code, done.runtime.closed) == (0, True)
+
+
+def test_leaving_at_once_saves_nothing_and_says_nothing() -> None:
+    done = talk("\x04")
+    assert (done.code, done.shown, done.runtime.asked) == (0, GREETING, [])
+
+
+def test_an_ephemeral_chat_does_not_promise_to_go_on() -> None:
+    assert "Saved" not in talk("Hello\r\x04", history=None).shown
+
+
+def test_empty_lines_are_not_sent() -> None:
+    assert talk("\r   \r\x04").runtime.asked == []
+
+
+def test_a_second_line_is_begun_by_alt_enter_and_a_pasted_text_stays_one_message() -> None:
+    done = talk(
+        "one\x1b\rtwo\r\x1b[200~three\r\nfour\x1b[201~\r\x04", ScriptedRuntime(replies=["a", "b"])
+    )
+    assert done.runtime.asked == ["one\ntwo", "three\nfour"]
+
+
+def test_an_unknown_command_never_reaches_the_model() -> None:
+    done = talk("/hlep\r\x04")
+    assert "There is no command /hlep. Did you mean /help?" in done.shown
+    assert done.runtime.asked == []
+
+
+def test_two_slashes_send_one() -> None:
+    assert talk("//help\r\x04").runtime.asked == ["/help"]
+
+
+def test_exit_leaves() -> None:
+    done = talk("/exit\rnever read\r")
+    assert (done.code, done.runtime.asked) == (0, [])
+
+
+def test_regen_answers_the_same_text_again() -> None:
+    done = talk("Hello\r/regen\r\x04", ScriptedRuntime(replies=["Once.", "Twice."]))
+    assert done.runtime.asked == ["Hello", "Hello"]
+    assert "Twice.\n" in done.shown
+
+
+def test_an_error_is_one_line_and_the_chat_goes_on() -> None:
+    def refuse(n: int) -> None:
+        if not runtime.committed:
+            raise ContextError("The text has 9000 tokens, the window 2048: shorten it.")
+
+    runtime = ScriptedRuntime(replies=["lost", "Still here."], before_token=refuse)
+    done = talk("too long\rHello\r\x04", runtime)
+    assert "The text has 9000 tokens, the window 2048: shorten it.\n" in done.shown
+    assert "Still here.\n" in done.shown
+    assert done.code == 0
+
+
+def test_control_characters_that_a_model_emits_do_not_reach_the_screen() -> None:
+    done = talk("Hello\r\x04", ScriptedRuntime(replies=["\x1b[2Jgone \u202eback"]))
+    assert "[2Jgone back\n" in done.shown
+
+
+def test_ctrl_c_stops_the_reply_and_keeps_the_partial(history: Path) -> None:
+    def press(n: int) -> None:
+        if n == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    runtime = ScriptedRuntime(replies=["one two three four"], before_token=press)
+    done = talk("Count\r\x04", runtime, history=history)
+    assert without_waiting(done.shown) == (
+        GREETING + "one two\n⏹ stopped\n2 tokens · 20.0 tokens/s · context 14/2048\n" + SAVED
+    )
+    assert (done.code, runtime.heard) == (0, ["Count"])
+
+
+def test_pressing_on_while_it_stops_changes_nothing() -> None:
+    def press(n: int) -> None:
+        for _ in range(5):
+            signal.raise_signal(signal.SIGINT)
+
+    runtime = ScriptedRuntime(replies=["one two", "Hello again."], before_token=press)
+    runtime.before_token = lambda n: press(n) if not runtime.committed else None
+    done = talk("Count\rHello\r\x04", runtime)
+    assert "⏹ stopped\n" in done.shown
+    assert "Hello again.\n" in done.shown
+    assert done.code == 0
+
+
+def test_pressing_on_after_it_stopped_does_not_leave_by_accident() -> None:
+    runtime = ScriptedRuntime(
+        replies=["one two", "Hello again."],
+        before_token=lambda n: None if runtime.committed else signal.raise_signal(signal.SIGINT),
+    )
+    done = talk("Count\r\x03\x03\x03Hello\r\x04", runtime, clock=ticking(10.0, 10.2, 10.4, 10.6))
+    assert runtime.asked == ["Count", "Hello"]
+    assert "Ctrl-C again leaves" not in done.shown
+
+
+def test_ctrl_c_clears_a_half_typed_line() -> None:
+    done = talk("half a thou\x03Hello\r\x04")
+    assert done.runtime.asked == ["Hello"]
+    assert "Ctrl-C" not in done.shown
+
+
+def test_ctrl_c_at_an_empty_line_hints_and_a_second_one_soon_after_leaves() -> None:
+    done = talk("\x03\x03never read\r", clock=ticking(10.0, 11.9))
+    assert done.shown == GREETING + "Ctrl-C again leaves; so do Ctrl-D and /exit.\n"
+    assert (done.code, done.runtime.asked) == (0, [])
+
+
+def test_a_second_ctrl_c_later_only_hints_again() -> None:
+    done = talk("\x03\x03Hello\r\x04", clock=ticking(10.0, 12.1))
+    assert done.shown.count("Ctrl-C again leaves") == 2
+    assert done.runtime.asked == ["Hello"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_termination_stops_the_reply_commits_it_and_leaves(number: int, code: int) -> None:
+    runtime = ScriptedRuntime(
+        replies=["one two three"],
+        before_token=lambda n: signal.raise_signal(number) if n == 1 else None,
+    )
+    done = talk("Count\rnever read\r", runtime)
+    assert (done.code, runtime.heard, runtime.closed) == (code, ["Count"], True)
+
+
+def test_termination_at_the_prompt_leaves() -> None:
+    def load(terminal: Terminal) -> ScriptedRuntime:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ScriptedRuntime()
+
+    done = talk("half a thou", load=load)
+    assert (done.code, done.runtime.asked) == (143, [])
+
+
+def test_a_hang_up_writes_nothing_more() -> None:
+    runtime = ScriptedRuntime(
+        replies=["one two"], before_token=lambda n: signal.raise_signal(signal.SIGHUP)
+    )
+    assert without_waiting(talk("Count\r", runtime).shown) == GREETING
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that comes of itself."""
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("It did not come within ten seconds.")
+
+
+def test_one_can_leave_and_get_help_while_the_model_loads() -> None:
+    go_on = threading.Event()
+
+    def load(terminal: Terminal) -> ScriptedRuntime:
+        go_on.wait(10)
+        return ScriptedRuntime()
+
+    done = talk("/help\r\x04", load=load)
+    go_on.set()
+    assert "/undo" in done.shown
+    assert "waking up" not in done.shown
+    assert done.code == 0
+
+
+def test_a_message_sent_early_waits_for_the_model() -> None:
+    runtime = ScriptedRuntime()
+
+    def load(terminal: Terminal) -> ScriptedRuntime:
+        until(lambda: "waking up" in terminal.getvalue())
+        return runtime
+
+    done = talk("Hello\r\x04", runtime, load=load)
+    assert done.shown.startswith(GREETING + "waking up…\nGood day.\n")
+
+
+def test_ctrl_c_while_the_model_loads_gives_the_message_back() -> None:
+    runtime = ScriptedRuntime()
+
+    def load(terminal: Terminal) -> ScriptedRuntime:
+        until(lambda: "waking up" in terminal.getvalue())
+        os.kill(os.getpid(), signal.SIGINT)
+        until(lambda: terminal.getvalue().count("waking up…") == 2)
+        return runtime
+
+    done = talk("Hello\r there\r\x04", runtime, load=load)
+    assert "Still waking up; nothing was sent.\n" in done.shown
+    assert runtime.asked == ["Hello there"]
+
+
+def test_a_loading_that_fails_ends_the_chat_with_its_error() -> None:
+    def load(terminal: Terminal) -> ScriptedRuntime:
+        raise BusyError("Another process has the persona open.")
+
+    with pytest.raises(BusyError, match="Another process"):
+        talk("typing someth", load=load)
+    with pytest.raises(BusyError, match="Another process"):
+        talk("Hello\r", load=load)
+
+
+def test_what_the_opening_mended_is_said_once() -> None:
+    runtime = ScriptedRuntime(replies=["a", "b"], notices=("A torn last line was dropped.",))
+    assert talk("Hello\rHello\r\x04", runtime).shown.count("A torn last line") == 1
+
+
+def test_going_on_in_a_session_is_said() -> None:
+    runtime = ScriptedRuntime(heard=["one", "two"])
+    done = talk("Hello\r\x04", runtime)
+    assert "Going on in session 20260101-120000-abcd, 2 turns.\n" in done.shown
+
+
+def test_a_rolled_over_context_is_said() -> None:
+    runtime = ScriptedRuntime(
+        recomputed=Recomputed(reason="rolled over", tokens=900, dropped_turns=3)
+    )
+    assert (
+        "the oldest 3 turns were dropped (900 tokens are left)"
+        in talk("Hello\r\x04", runtime).shown
+    )
+
+
+def test_what_was_typed_comes_back_in_the_next_chat_and_is_its_owners_alone(history: Path) -> None:
+    talk("Hello\r\x04", history=history)
+    done = talk("\x1b[A\r\x04", history=history)
+    assert done.runtime.asked == ["Hello"]
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+
+
+def test_a_history_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "personas").write_text("a file where a folder should be", encoding="utf-8")
+    done = talk("Hello\r\x04", history=tmp_path / "personas" / "default" / "input_history")
+    assert (done.code, done.runtime.asked) == (0, ["Hello"])
+
+
+def test_every_commit_of_many_turns_is_made() -> None:
+    lines = "".join(f"{n}\r" for n in range(5))
+    runtime = ScriptedRuntime(replies=[str(n) for n in itertools.islice(itertools.count(), 5)])
+    done = talk(lines + "\x04", runtime)
+    assert (done.runtime.asked, done.runtime.committed) == (["0", "1", "2", "3", "4"], 5)

@@ -1,0 +1,51 @@
+import pytest
+
+from anima.events import Finish, Recomputed, Replied
+from anima.terminal import turns
+from anima.terminal.screen import Screen
+from anima.terminal.signals import Signals
+from tests.terminal.scripted import ScriptedRuntime, Terminal
+
+
+def replied(finish: Finish, tokens: int = 3, per_second: float | None = 14.25) -> Replied:
+    return Replied(
+        turn=1, text="…", finish=finish, tokens=tokens, per_second=per_second,
+        context_used=40, context_window=2048,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("finish", "said"),
+    [
+        ("end", None),
+        ("stopped", "⏹ stopped"),
+        ("length", "⏹ cut off after 3 tokens; /set max_tokens N or --max-tokens N allows more"),
+        ("context", "⏹ the context is full; /clear begins a new session"),
+    ],
+)
+def test_why_a_reply_ended(finish: Finish, said: str | None) -> None:
+    assert turns.ended(replied(finish)) == said
+
+
+def test_figures_with_and_without_a_speed() -> None:
+    assert turns.figures(replied("end")) == "3 tokens · 14.2 tokens/s · context 40/2048"
+    assert turns.figures(replied("end", 1, None)) == "1 token · context 40/2048"
+
+
+def test_why_the_conversation_is_read_again() -> None:
+    again = Recomputed(reason="resumed", tokens=120)
+    assert turns.recomputed(again) == "Reading the conversation again (resumed, 120 tokens) …"
+    rolled = Recomputed(reason="rolled over", tokens=120, dropped_turns=1)
+    assert "the oldest turn was dropped (120 tokens are left)" in turns.recomputed(rolled)
+
+
+def test_leaving_a_turn_early_closes_it() -> None:
+    runtime = ScriptedRuntime()
+    with Signals() as signals:
+        taken = turns.until_stopped(
+            runtime.turn("Hello"), runtime.stop, Screen(Terminal(), Terminal()), signals
+        )
+        next(taken)
+        assert runtime.committed == 0
+        taken.close()
+    assert runtime.committed == 1
