@@ -1,6 +1,7 @@
 """What every test stands on: folders of its own, no settings from outside, no hub."""
 
 import os
+import signal
 from pathlib import Path
 
 import platformdirs
@@ -8,6 +9,15 @@ import pytest
 
 # huggingface_hub reads this once, when it is first imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A run started in the background has these ignored, and what it starts would inherit that: the
+# tests that press Ctrl-C or hang up must not depend on how they were started.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIG_DFL),
+):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 _KEPT_CACHE = Path(
     os.environ.get("ANIMA_TEST_CACHE") or platformdirs.user_cache_path("anima-tests")

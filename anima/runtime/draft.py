@@ -31,6 +31,7 @@ class Draft:
     stopped: Callable[["Draft"], bool]
     asked: Tokens | None = None
     new_tokens: int = 0
+    fresh: bool = True
     calls: list[Call] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)

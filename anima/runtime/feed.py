@@ -40,6 +40,10 @@ class Feed:
         self._calls = []
         return self._calls
 
+    @property
+    def empty(self) -> bool:
+        return not self._held
+
     def drop(self) -> None:
         """Forget everything held: after an error a cache may be half-written."""
         self._cache = self._trunk.cache()

@@ -3,8 +3,7 @@
 It knows organs only by their contract, the disk only as a keeper of records, and no screen.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from types import TracebackType
@@ -19,11 +18,15 @@ from anima.events import Event, Persisted, Reason, Replied
 from anima.organ import Contribution, Delta, Organ, OrganState, Reading, Turn
 from anima.runtime.draft import Draft, merged
 from anima.runtime.feed import Feed
+from anima.runtime.figures import Figures, figures
 from anima.runtime.record import History, Record, segments_json, turn_record
 from anima.runtime.speaking import Speaker
 from anima.sampling import SamplingOrgan
 from anima.trunk.interface import Trunk, TrunkInfo
-from anima.trunk.settings import Sampling
+from anima.trunk.settings import Sampling, whole
+
+Turning = Generator[Event, None, None]
+"""The events of a running turn; closing it ends the turn."""
 
 
 class Keeper(Protocol):
@@ -92,10 +95,10 @@ class Runtime:
         self._sampling = sampling
         self._organs: dict[str, Organ] = {organ.name: organ for organ in (sampling, *organs)}
         self._off: set[str] = set()
-        self._max_tokens = max_tokens
+        self._max_tokens = self._longest = max_tokens
         self._clock = clock
         self._feed = Feed(speaker.trunk)
-        self._stop = threading.Event()
+        self._stopped = False
         self._busy = False
         self._closed = False
         self.notices = tuple(notices)
@@ -130,7 +133,7 @@ class Runtime:
         texts = [segment.text for segment in self._context.prefix if segment.role == "system"]
         return texts[0] if texts else None
 
-    def turn(self, text: str) -> Iterator[Event]:
+    def turn(self, text: str) -> Turning:
         """Say something; iterate to let the model answer, token by token.
 
         The turn is committed when the iterator is exhausted, after `stop`, and when it is closed
@@ -151,7 +154,7 @@ class Runtime:
                 reply = event.text
         return reply
 
-    def regenerate(self) -> Iterator[Event]:
+    def regenerate(self) -> Turning:
         """Take the last turn back and answer its text again with a new seed."""
         self._check_awake()
         if not self._turns:
@@ -176,11 +179,11 @@ class Runtime:
         self._check_awake()
         record: dict[str, Any] = {"record": "set", "name": name, "value": value, "at": self._now()}
         if name == "seed":
-            whole = _whole(name, value if value is not None else self._seed, 0)
-            self._base_seed = whole - self._draws
+            seed = whole(name, value if value is not None else self._seed, 0)
+            self._base_seed = seed - self._draws
             record["base_seed"] = self._base_seed
         elif name == "max_tokens":
-            self._max_tokens = _whole(name, 512 if value is None else value, 1)
+            self._max_tokens = whole(name, self._longest if value is None else value, 1)
         else:
             self._sampling.set(name, value)
         self._save(record)
@@ -190,6 +193,12 @@ class Runtime:
         """The sampling settings in force, with `max_tokens` and the next reply's `seed`."""
         own: dict[str, float | None] = {"max_tokens": self._max_tokens}
         return asdict(self._sampling.settings) | own | {"seed": self._seed}
+
+    @property
+    def changed(self) -> dict[str, float]:
+        """The settings that were set and differ from the defaults, but for the seed."""
+        ours = {"max_tokens": self._max_tokens} if self._max_tokens != self._longest else {}
+        return self._sampling.changed | ours
 
     def set_system(self, text: str | None) -> None:
         """Put a text after the self-description, or take it out; the context is prefilled anew."""
@@ -214,6 +223,7 @@ class Runtime:
     def clear(self) -> str:
         """Leave this session, which stays recorded, and start a new one; returns its id."""
         self._check_awake()
+        self._leave()
         self._enter(self._sessions.begin(self._context.prefix, self._seed))
         return self.session
 
@@ -222,6 +232,7 @@ class Runtime:
         self._check_awake()
         if not self._turns:
             raise StateError("There is nothing to fork yet: this session has no turn.")
+        self._leave()
         copies = [{**turn, "dropped": 0, "copied": self.session} for turn in self._turns]
         copies[-1]["dropped"] = len(self._turns) - len(self._context.exchanges)
         seed = self._seed - len(copies)
@@ -232,8 +243,7 @@ class Runtime:
     def load(self, session: str) -> str:
         """Leave this session and go on in another, by id, its beginning or name; returns its id."""
         self._check_awake()
-        if self._unsaved and self._turns:
-            self._save()
+        self._leave()
         self._enter(self._sessions.resume(session))
         return self.session
 
@@ -264,7 +274,7 @@ class Runtime:
 
     def preview(
         self, text: str | None = None, *, seed: int | None = None, **sampling: float
-    ) -> Iterator[Event]:
+    ) -> Turning:
         """The events of a turn that is not kept: nothing is learned, recorded or changed.
 
         Without a text it is the last turn's, asked again where it was asked. `sampling` overrides
@@ -279,14 +289,14 @@ class Runtime:
             context = context.without_last() if context.exchanges else context
         if not text.strip():
             raise UsageError("There is nothing to answer: the message is empty.")
-        limit = _whole("max_tokens", sampling.pop("max_tokens", self._max_tokens), 1)
+        limit = whole("max_tokens", sampling.pop("max_tokens", self._max_tokens), 1)
         turn = Turn(number=self.turns + 1, text=text, seed=self._seed if seed is None else seed)
         part = self._contribution(turn)
         draft = self._speaker.draft(
             context, turn, part, self._settings(part).changed(sampling), limit,
-            started=self._now(), stopped=lambda draft: self._stop.is_set(),
+            started=self._now(), stopped=lambda draft: self._stopped,
         )  # fmt: skip
-        self._stop.clear()
+        self._stopped = False
         return self._speaker.speak(draft, self._feed.fork(), None, lambda reading: None)
 
     def status(self) -> dict[str, Any]:
@@ -305,9 +315,19 @@ class Runtime:
             **info,
         }
 
+    def figures(self) -> Figures:
+        """What the turns of this session add up to."""
+        used, window = len(self._context), self._speaker.window
+        return figures(self._turns, draws=self._draws, context_used=used, context_window=window)
+
     def stop(self) -> None:
         """End the running turn at the next token; safe from any thread, and when none runs."""
-        self._stop.set()
+        self._stopped = True
+
+    def forget(self) -> None:
+        """Let the key/value cache go, half-written as it may be: the next turn reads all again."""
+        self._feed.drop()
+        self._rebuilt = "resumed" if self._context.exchanges else None
 
     def close(self) -> None:
         """Save what could not be saved before, and let the persona and the model go."""
@@ -315,8 +335,7 @@ class Runtime:
             return
         self._closed = True
         try:
-            if self._turns and self._unsaved:
-                self._save()
+            self._leave()
         finally:
             self._keeper.close()
             self.trunk.close()
@@ -339,28 +358,30 @@ class Runtime:
         max_tokens: int,
         *,
         stopped: Callable[[Draft], bool] | None = None,
-    ) -> Iterator[Event]:
+    ) -> Turning:
         """One turn with everything given; `stopped` is asked between two steps whether to end.
 
         `turn` is this with the runtime's own seed and button; a replay brings those recorded.
         """
         self._check_awake()
         self._busy = True
-        self._stop.clear()
+        self._stopped = False
         draft: Draft | None = None
         try:
             turn = Turn(number=self.turns + 1, text=text, seed=seed)
             part = self._contribution(turn)
             draft = self._speaker.draft(
                 self._context, turn, part, self._settings(part), max_tokens,
-                started=self._now(), stopped=stopped or (lambda draft: self._stop.is_set()),
+                started=self._now(), stopped=stopped or (lambda draft: self._stopped),
             )  # fmt: skip
             yield from self._speaker.speak(draft, self._feed, self._rebuilt, self._hear)
-        except (GeneratorExit, KeyboardInterrupt):
+        except (GeneratorExit, KeyboardInterrupt) as left:
             # The consumer left: what was said so far stands, marked as a partial.
             if draft is not None:
                 draft.finish = draft.finish or "stopped"
                 self._keep(draft)
+            if isinstance(left, KeyboardInterrupt):
+                self.forget()
             raise
         except BaseException:
             self._discard(draft)
@@ -379,8 +400,12 @@ class Runtime:
         self._draws = started.history.draws
         self._turns = list(started.history.turns)
         self._unsaved = list(started.records)
-        self._feed.drop()
-        self._rebuilt = "resumed" if started.context.exchanges else None
+        self.forget()
+
+    def _leave(self) -> None:
+        """Save what could not be saved before; an opening alone is not worth it."""
+        if any(record["record"] != "open" for record in self._unsaved):
+            self._save()
 
     def _hear(self, reading: Reading) -> None:
         for organ in self._active():
@@ -404,9 +429,8 @@ class Runtime:
         return self._save(record)
 
     def _discard(self, draft: Draft | None) -> None:
-        """After an error: organs take back what they began, and the cache is not trusted."""
-        self._feed.drop()
-        self._rebuilt = "resumed" if self._context.exchanges else None
+        """After an error organs take back what they began."""
+        self.forget()
         if draft is None:
             return
         for organ in self._active():
@@ -449,9 +473,3 @@ class Runtime:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="milliseconds")
-
-
-def _whole(name: str, value: float, least: int) -> int:
-    if value != int(value) or value < least:
-        raise UsageError(f"{name} {value:g} cannot be: it is a whole number from {least} up.")
-    return int(value)

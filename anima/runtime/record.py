@@ -52,6 +52,7 @@ def turn_record(
         "max_tokens": draft.max_tokens,
         "organs": list(organs),
         "dropped": draft.dropped,
+        "fresh": draft.fresh,
         "calls": [[call.kind, call.tokens] for call in draft.calls],
         "ids": list(asked.ids[start:]),
         "roles": run_lengths(asked.roles[start:]),

@@ -96,6 +96,8 @@ def _again(runtime: Runtime, listener: _Listener, record: Record) -> Compared:
     number = int(record["turn"])
     for organ in runtime.status()["organs"]:
         runtime.switch(organ, organ in record["organs"])
+    if record["fresh"]:
+        runtime.forget()
     try:
         for _ in runtime.run(
             record["text"], record["seed"], record["max_tokens"], stopped=_button(record)

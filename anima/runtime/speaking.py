@@ -1,7 +1,7 @@
 """How a turn is spoken: prefill what is new, decode, say each token; knows no session and no disk."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -58,12 +58,12 @@ class Speaker:
 
     def speak(
         self, draft: Draft, feed: Feed, rebuilt: Reason | None, hear: Callable[[Reading], None]
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Yield what happens while the draft fills in: the context read, tokens, the reply.
 
         `rebuilt` says why much had to be read again, where it had; `hear` gets every token.
         """
-        draft.calls = feed.begin()
+        draft.fresh, draft.calls = feed.empty, feed.begin()
         wanted = draft.context.tokens()
         kept = feed.kept(wanted.ids)
         reason: Reason | None = "rolled over" if draft.dropped else rebuilt

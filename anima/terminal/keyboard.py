@@ -74,7 +74,9 @@ class Keyboard:
         quiet[3] &= ~(termios.ECHO | termios.ICANON)
 
         def quieten(*_: object) -> None:
-            if not self._session.app.is_running:  # an open line has modes of its own
+            if self._session.app.is_running:  # an open line has modes of its own
+                return
+            with contextlib.suppress(termios.error):  # a terminal that hangs up says so here too
                 termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
 
         # A shell hands the terminal back, after Ctrl-Z and fg, in the modes it likes itself.

@@ -26,7 +26,8 @@ class Signals:
     def __enter__(self) -> Self:
         names = ("SIGINT", *_LEAVE)
         for number in [getattr(signal, name) for name in names if hasattr(signal, name)]:
-            self._before.append((number, signal.signal(number, self._receive)))
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup: it stays ignored
+                self._before.append((number, signal.signal(number, self._receive)))
         return self
 
     def __exit__(self, *_: object) -> None:

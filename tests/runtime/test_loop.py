@@ -400,6 +400,22 @@ def test_an_error_of_the_model_leaves_everything_as_before_the_turn():
     assert runtime.say("Hello") == wake().say("Hello")
 
 
+def test_ctrl_c_raised_inside_a_turn_keeps_the_partial_and_trusts_no_half_written_cache():
+    def pressed(h):
+        if h.shape[1] == 1:
+            raise KeyboardInterrupt
+
+    shelf, diary = Shelf(), Diary(taps={0: (pressed,)})
+    runtime = with_organ(diary, shelf)
+    with pytest.raises(KeyboardInterrupt):
+        runtime.say("Hello")
+    assert [(r["finish"], len(r["reply_ids"])) for r in turns(shelf)] == [("stopped", 1)]
+    diary.contribution = Contribution()
+    events = list(runtime.turn("More"))
+    assert only(events, Recomputed).reason == "resumed"
+    assert turns(shelf)[1]["fresh"]
+
+
 def test_an_organs_segments_taps_and_biases_reach_the_model():
     bias = torch.zeros(259)
     bias[100] = 1000

@@ -94,13 +94,15 @@ def test_a_replayed_session_matches_turn_for_turn_whatever_was_done_in_it(model)
         for _ in range(3):
             next(running)
         running.close()
+        runtime.forget()
+        runtime.say("after an accident")
         session = runtime.session
     with opened(model, session=session, seed=None) as runtime:
         runtime.say("Back again")
         runtime.undo()
         runtime.say("Last")
     outcomes = list(replay(home(), "default", session))
-    assert [(o.turn, o.difference) for o in outcomes] == [(n, None) for n in (1, 1, 2, 3, 4, 4)]
+    assert [(o.turn, o.difference) for o in outcomes] == [(n, None) for n in (1, 1, 2, 3, 4, 5, 5)]
 
 
 def test_forked_loaded_and_cleared_sessions_replay(model):

@@ -70,6 +70,20 @@ def test_silence_turns_the_echo_off_and_on_again() -> None:
     os.close(inner)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals there have no modes of this kind")
+def test_a_terminal_that_is_gone_does_not_break_the_silence() -> None:
+    from prompt_toolkit.input.vt100 import Vt100Input
+
+    outer, inner = os.openpty()
+    with (
+        os.fdopen(inner, "r", encoding="utf-8") as stdin,
+        create_app_session(input=Vt100Input(stdin), output=DummyOutput()),
+        Keyboard(lambda line: (), history=None).silent(),
+    ):
+        os.close(outer)
+        signal.raise_signal(signal.SIGCONT)  # which a terminal sends as it hangs up
+
+
 def test_silence_is_nothing_where_there_is_no_terminal(tmp_path: Path) -> None:
     with (
         create_pipe_input() as keys,
