@@ -60,11 +60,15 @@ class Terminal:
 
         import pyte
 
-        self.screen = pyte.Screen(COLUMNS, LINES)
+        class Answering(pyte.Screen):
+            """The line editor asks where the cursor is; a terminal answers."""
+
+            def write_process_input(_, data: str) -> None:
+                self.type(data)
+
+        self.screen = Answering(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
         self._child, self._terminal = pty.fork()
-        # The line editor asks where the cursor is; a terminal answers.
-        self.screen.write_process_input = self.type
         if self._child == 0:
             os.execvpe(command[0], list(command), environ)
         size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)

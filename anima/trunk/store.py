@@ -15,6 +15,7 @@ from typing import Literal
 
 from anima.errors import CorruptModelError, Interrupted, ModelError, UsageError
 from anima.home import Home, storage
+from anima.trunk import hub
 from anima.trunk.catalog import CATALOG, Entry, HubModel, LocalModel, Wheel, resolve
 from anima.trunk.fetch import Say, check_space, fetch, megabytes, space_needed
 from anima.trunk.manifest import Manifest, check_files, is_outdated, read_manifest
@@ -172,15 +173,12 @@ def _hub_id(found: Entry | HubModel) -> str:
 
 def _hub_folder(hub_id: str) -> Path:
     """Where the hub's own cache holds a model, without asking the network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(hub_id, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError) as error:
+    found = hub.cached(hub_id)
+    if found is None:
         raise ModelError(
             f"{hub_id} is not in the hub's cache yet: `anima --model {hub_id}` fetches it."
-        ) from error
+        )
+    return found
 
 
 def _is_current(folder: Path, *, verify: bool) -> bool:
