@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anima.errors import AnimaError, Interrupted, UsageError
-from anima.terminal import flags, housekeeping
+from anima.terminal import completion, flags
+from anima.terminal.shell import house, models, personas, sessions, settings
 from anima.version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ _CLOSED_PIPE = 141
 
 
 @click.group(
-    cls=flags.Commands, invoke_without_command=True, context_settings={"max_content_width": 100}
+    cls=flags.Commands,
+    invoke_without_command=True,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer this once and leave.")
 @click.option(
@@ -39,7 +42,13 @@ _CLOSED_PIPE = 141
     help="How to print one answer: as text, as one JSON object, or as one per event.",
 )
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on in the latest session.")
-@click.option("-r", "--resume", metavar="ID", help="Go on in this session.")
+@click.option(
+    "-r",
+    "--resume",
+    metavar="SESSION",
+    help="Go on in this session: its name, id, or the beginning of its id.",
+    shell_complete=completion.sessions,
+)
 @click.option("--ephemeral", is_flag=True, help="Keep nothing of what is said.")
 @flags.persona
 @flags.running
@@ -48,7 +57,6 @@ _CLOSED_PIPE = 141
 @click.option("--interactive", is_flag=True, help="Chat; the default at a terminal.")
 @click.option("--stream", is_flag=True, help="Show the answer as it comes; the default.")
 @click.version_option(__version__, message="anima %(version)s")
-@click.help_option("-h", "--help")
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -89,7 +97,7 @@ def _talk(
 
     home, settings, screen = flags.surroundings(ctx)
     if session is not None and session != "continue":
-        _check_session(home, settings.persona, session)
+        session = _found_session(home, settings.persona, session)
     stdin = None if sys.stdin is None or not oneshot.piped(sys.stdin.buffer) else sys.stdin.buffer
     if prompt is None and stdin is None:
         if output != "text":
@@ -104,11 +112,11 @@ def _talk(
         return oneshot.answer(load, text, screen, signals, output=output)
 
 
-def _check_session(home: "Home", persona: str, session: str) -> None:
-    """Raise StateError, with the sessions there are, before a model is loaded in vain."""
-    from anima.persona import session as sessions
+def _found_session(home: "Home", persona: str, session: str) -> str:
+    """The session's id; StateError, with those there are, before a model is loaded in vain."""
+    from anima.persona import names
 
-    sessions.find(home.persona(persona), session)
+    return names.find_session(home, persona, session)
 
 
 def _chat(
@@ -120,6 +128,7 @@ def _chat(
     ephemeral: bool,
 ) -> int:
     from anima.terminal.chat import Chat
+    from anima.terminal.screen import wants_color
     from anima.terminal.signals import Signals
     from anima.terminal.waking import Waking
 
@@ -130,19 +139,24 @@ def _chat(
             Waking(load),
             screen,
             signals,
+            home=home,
+            persona=settings.persona,
             greeting=_greeting(settings, ephemeral=ephemeral),
-            history=None if ephemeral else home.persona(settings.persona) / "input_history",
+            kept=not ephemeral,
+            facts=settings.toolbar == "auto",
+            color=wants_color(settings.color, sys.stdout, os.environ),
         ).run()
 
 
 def _greeting(settings: "Settings", *, ephemeral: bool) -> str:
     """What this is, what to type, how to leave."""
-    lines = [
+    kept = "nothing of this is kept" if ephemeral else "everything is kept"
+    return (
         f"Anima, a language model that lives on this machine ({settings.model}, "
-        f"persona {settings.persona}).",
-        "Type a message and press Enter. /help shows what else you can do; Ctrl-D leaves.",
-    ]
-    return "\n".join([*lines, "Nothing of this conversation will be kept."] if ephemeral else lines)
+        f"persona {settings.persona}).\n"
+        "Type a message and press Enter, such as: What is the capital of France?\n"
+        f"/help shows what else you can do. Ctrl-D leaves, and {kept}."
+    )
 
 
 def _loader(
@@ -161,11 +175,14 @@ def _loader(
 
 
 for _command in (
-    housekeeping.models,
-    housekeeping.persona,
-    housekeeping.sessions,
-    housekeeping.replay,
-    housekeeping.paths,
+    models.models,
+    personas.persona,
+    sessions.sessions,
+    sessions.replay,
+    settings.config,
+    house.paths,
+    house.doctor,
+    house.completion,
 ):
     cli.add_command(_command)
 
@@ -200,12 +217,17 @@ def _run(arguments: Sequence[str]) -> int:
     if not (os.environ.get("ANIMA_DEBUG") or sys.warnoptions):
         warnings.simplefilter("ignore")  # a library's advice to programmers is not for this reader
     try:
+        if asked := os.environ.get(completion.VARIABLE):
+            return completion.answer(cli, asked)
         with cli.make_context("anima", list(arguments)) as ctx:
             return cli.invoke(ctx) or 0
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.Abort:
         return Interrupted.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         return _fail(
             f"{error.format_message()}\nanima --help shows what there is.", error.exit_code

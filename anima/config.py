@@ -5,9 +5,12 @@ flags. A flag that was not given is None.
 """
 
 import difflib
+import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,9 +23,15 @@ _NOT_SETTINGS = {"ANIMA_HOME", "ANIMA_CACHE", "ANIMA_CONFIG", "ANIMA_DEBUG", "AN
 
 
 def _setting(
-    default: Any, help: str, *, choices: tuple[str, ...] = (), low: float | None = None
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
 ) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices, "low": low})
+    limits = {"low": low, "high": high}
+    return field(default=default, metadata={"help": help, "choices": choices, **limits})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +50,21 @@ class Settings:
     system: str | None = _setting(None, "a text for the model, after its self-description")
     max_tokens: int = _setting(512, "longest reply, in tokens", low=1)
     seed: int | None = _setting(None, "seed of the session's first reply", low=0)
-    temperature: float | None = _setting(None, "0 is greedy; higher is more varied", low=0)
-    top_p: float | None = _setting(None, "smallest set of tokens with this probability", low=0)
-    top_k: int | None = _setting(None, "at most so many candidates, 0 for all", low=0)
-    min_p: float | None = _setting(None, "drop tokens below this share of the best one's", low=0)
-    repetition_penalty: float | None = _setting(None, "above 1 discourages repeating", low=0)
+    temperature: float | None = _setting(None, "0 is greedy; higher is more varied", low=0, high=10)
+    top_p: float | None = _setting(
+        None, "smallest set of tokens with this probability", low=0.01, high=1
+    )
+    top_k: int | None = _setting(
+        None, "at most so many candidates, 0 for all", low=0, high=1_000_000
+    )
+    min_p: float | None = _setting(
+        None, "drop tokens below this share of the best one's", low=0, high=1
+    )
+    repetition_penalty: float | None = _setting(
+        None, "above 1 discourages repeating", low=0.5, high=5
+    )
     color: str = _setting("auto", "colours on the screen", choices=("auto", "always", "never"))
+    toolbar: str = _setting("auto", "the line of facts below the prompt", choices=("auto", "off"))
 
 
 NAMES = tuple(item.name for item in fields(Settings))
@@ -60,6 +78,16 @@ class Configuration:
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """One value of a file or a variable: its origin, and the place in it for a message."""
+
+    name: str
+    value: object
+    origin: str
+    place: str
+
+
 def load(
     home: Home,
     environ: Mapping[str, str],
@@ -69,28 +97,38 @@ def load(
 ) -> Configuration:
     """Merge the layers; `folder` is where the project's file is looked for, upwards from there.
 
-    Raises ConfigError naming the file or variable, UsageError for a flag.
+    Raises ConfigError naming the file and its line or the variable, UsageError for a flag.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    layers: list[tuple[str, Mapping[str, object]]] = [(str(home.config), _file(home.config))]
-    project = _project_file(folder or Path.cwd())
-    if project is not None:
-        layers.append((str(project), _file(project)))
-    for origin, layer in layers:
-        for name, value in layer.items():
-            values[name] = checked(name, value, origin, ConfigError)
-            origins[name] = origin
-    for name, value in environ.items():
-        if name.startswith("ANIMA_") and name not in _NOT_SETTINGS:
-            setting = name.removeprefix("ANIMA_").lower()
-            values[setting] = checked(setting, value, f"${name}", ConfigError)
-            origins[setting] = f"${name}"
+    for layer in _layers(home, environ, folder):
+        for given in layer():
+            values[given.name] = checked(given.name, given.value, given.place, ConfigError)
+            origins[given.name] = given.origin
     for name, flag in flags.items():
         if flag is not None:
             values[name] = checked(name, flag, f"--{name.replace('_', '-')}", UsageError)
             origins[name] = f"--{name.replace('_', '-')}"
     return Configuration(settings=Settings(**values), origins=MappingProxyType(origins))
+
+
+def faults(
+    home: Home, environ: Mapping[str, str], *, folder: Path | None = None
+) -> list[ConfigError]:
+    """Everything that is wrong in the files and variables, where `load` names the first only."""
+    found = []
+    for layer in _layers(home, environ, folder):
+        try:
+            everything = list(layer())
+        except ConfigError as error:
+            found.append(error)
+            continue
+        for given in everything:
+            try:
+                checked(given.name, given.value, given.place, ConfigError)
+            except ConfigError as error:
+                found.append(error)
+    return found
 
 
 def checked(name: str, value: object, origin: str, error: type[UsageError]) -> Any:
@@ -103,14 +141,16 @@ def checked(name: str, value: object, origin: str, error: type[UsageError]) -> A
     kind = declared.type.__name__ if isinstance(declared.type, type) else str(declared.type)
     try:
         converted = _converted(kind, value)
-    except ValueError as cause:
+    except (ValueError, OverflowError) as cause:
         raise error(f"{origin}: {name} must be {_spoken(kind)}, not {value!r}.") from cause
     choices = declared.metadata["choices"]
     if choices and converted not in choices:
         raise error(f"{origin}: {name} {value!r} cannot be: choose {', '.join(choices)}.")
-    low = declared.metadata["low"]
-    if low is not None and converted is not None and converted < low:
+    low, high = declared.metadata["low"], declared.metadata["high"]
+    if low is not None and converted < low:
         raise error(f"{origin}: {name} {value!r} is too small: the least is {low}.")
+    if high is not None and converted > high:
+        raise error(f"{origin}: {name} {value!r} is too large: the most is {high}.")
     return converted
 
 
@@ -122,12 +162,10 @@ def _converted(kind: str, value: object) -> object:
         if not isinstance(value, str):
             raise ValueError(kind)
         return value
-    if wanted == "int":
-        number = float(value)
-        if number != int(number):
-            raise ValueError(kind)
-        return int(value)
-    return float(value)
+    number = float(value)
+    if not math.isfinite(number) or (wanted == "int" and number != int(number)):
+        raise ValueError(kind)
+    return int(value) if wanted == "int" else number
 
 
 def _spoken(kind: str) -> str:
@@ -135,23 +173,61 @@ def _spoken(kind: str) -> str:
     return words[kind.removesuffix(" | None")]
 
 
-def _file(path: Path) -> Mapping[str, object]:
+def read_file(path: Path) -> tuple[str, Mapping[str, object]]:
+    """A settings file as it is and as what it says; both empty where there is none.
+
+    Raises ConfigError that names the file and the line.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
-        return {}
+        return "", {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Mend or remove it.") from error
     try:
-        return tomllib.loads(text)
+        return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        stated = re.search(r"at line (\d+)", str(error))
+        line = int(stated.group(1)) if stated else max(1, len(text.splitlines()))
         raise ConfigError(
-            f"{path} is not valid TOML: {error}. Mend that line, or remove the file."
+            f"{path}, line {line}: this is not valid TOML ({error}). Mend that line, or remove "
+            "the file."
         ) from error
 
 
-def _project_file(folder: Path) -> Path | None:
+def project_file(folder: Path) -> Path | None:
+    """The settings file of the project that a folder is in, None where there is none."""
     for place in (folder, *folder.parents):
         if (place / PROJECT_FILE).is_file():
             return place / PROJECT_FILE
     return None
+
+
+def _layers(
+    home: Home, environ: Mapping[str, str], folder: Path | None
+) -> list[Callable[[], Iterator[_Given]]]:
+    """What reads each layer below the flags, weakest first."""
+    project = project_file(folder or Path.cwd())
+    paths = [home.config] if project is None else [home.config, project]
+    return [*(partial(_from_file, path) for path in paths), partial(_from_variables, environ)]
+
+
+def _from_file(path: Path) -> Iterator[_Given]:
+    text, found = read_file(path)
+    for name, value in found.items():
+        yield _Given(name=name, value=value, origin=str(path), place=_place(path, text, name))
+
+
+def _from_variables(environ: Mapping[str, str]) -> Iterator[_Given]:
+    for name, value in environ.items():
+        if name.startswith("ANIMA_") and name not in _NOT_SETTINGS:
+            setting = name.removeprefix("ANIMA_").lower()
+            yield _Given(name=setting, value=value, origin=f"${name}", place=f"${name}")
+
+
+def _place(path: Path, text: str, name: str) -> str:
+    """Where a name is set. The parser keeps no places, so its line is looked for."""
+    line = re.compile(rf"""\s*\[?\s*["']?{re.escape(name)}["']?\s*[]=.]""")
+    numbers = (number for number, each in enumerate(text.splitlines(), 1) if line.match(each))
+    number = next(numbers, None)
+    return str(path) if number is None else f"{path}, line {number}"

@@ -74,14 +74,14 @@ def _checkout() -> Path | None:
     return folder if project.get("project", {}).get("name") == _PROJECT else None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, remedy: str = _HOME_REMEDY) -> None:
     """Write a file so that a reader sees the old content or the new, whatever is cut off when.
 
-    The file is for its owner alone. Raises StorageError; the old file is then still there and no
-    temporary one is left.
+    The file is for its owner alone. Raises StorageError with `remedy` where the place is not to be
+    written to; the old file is then still there and no temporary one is left.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storage(path):
+    with storage(path, remedy=remedy):
         try:
             with _opened(temporary, os.O_TRUNC) as descriptor:
                 _write_whole(descriptor, content)

@@ -81,3 +81,50 @@ def test_a_file_that_is_not_text_is_named(home, tmp_path):
     home.config.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"user\.toml cannot be read"):
         load(home, tmp_path)
+
+
+def test_a_wrong_value_names_its_line_in_the_file(home, tmp_path):
+    for text, line in [
+        ("# mine\n\nseed = -1\n", 3),
+        ('seed = 1\n"sed" = 1\n', 2),
+        ("a = 1", 1),
+        ("seed = 1\n[top_p]\nx = 1\n", 2),
+        ("seed.x = 1", 1),
+    ]:
+        home.config.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=rf"user\.toml, line {line}: "):
+            load(home, tmp_path)
+
+
+def test_a_file_that_breaks_off_names_its_last_line(home, tmp_path):
+    home.config.write_text('seed = 1\nsystem = """\nabc\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"user\.toml, line 3: this is not valid TOML"):
+        load(home, tmp_path)
+
+
+def test_all_faults_are_found_where_loading_names_the_first(home, tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / config.PROJECT_FILE).write_text("= 1", encoding="utf-8")
+    home.config.write_text("sed = 1\ntop_p = 3\n", encoding="utf-8")
+    found = config.faults(home, {"ANIMA_SEED": "x"}, folder=tmp_path / "project")
+    places = ["user.toml, line 1: ", "user.toml, line 2: ", "anima.toml, line 1: ", "$ANIMA_SEED: "]
+    assert [place in str(error) for place, error in zip(places, found, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e400", float("inf"), 10**400])
+def test_no_setting_is_infinite(value):
+    for name in ("seed", "temperature"):
+        with pytest.raises(UsageError, match=f"--x: {name} must be a"):
+            config.checked(name, value, "--x", UsageError)
+
+
+def test_sampling_settings_have_the_ranges_that_the_sampler_enforces():
+    from anima.trunk.settings import RANGES
+
+    declared = config.Settings.__dataclass_fields__
+    found = {
+        name: (declared[name].metadata["low"], declared[name].metadata["high"]) for name in RANGES
+    }
+    assert found == RANGES
+    with pytest.raises(UsageError, match="--x: top_p 2 is too large: the most is 1"):
+        config.checked("top_p", 2, "--x", UsageError)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from anima.errors import BusyError, StorageError
@@ -13,12 +13,19 @@ from anima.persona import files, head
 
 LOCK = "lock"
 HOLDER = "lock.pid"
+OF_A_PROCESS = (LOCK, HOLDER, ".*.lock", ".*.tmp")
+"""What belongs to a running process and not to the persona, as patterns of names."""
 
 _ATTEMPTS = 20
 
 
+_TALK_REMEDY = (
+    "Close it there, use --ephemeral for a copy that is not kept, or choose another with --persona."
+)
+
+
 @contextlib.contextmanager
-def hold(folder: Path, name: str) -> Iterator[None]:
+def hold(folder: Path, name: str, *, remedy: str = _TALK_REMEDY) -> Iterator[None]:
     """Hold the persona's lock, which the system releases however the process ends.
 
     Raises BusyError where another holds it, StorageError where the disk refuses.
@@ -31,7 +38,7 @@ def hold(folder: Path, name: str) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise BusyError(_busy(folder, name)) from error
+            raise BusyError(_busy(folder, name, remedy)) from error
     try:
         _leave_process_id(folder)
         yield
@@ -42,22 +49,22 @@ def hold(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def copied(source: Path) -> Iterator[Path]:
+def copied(source: Path, *, whole: bool = False) -> Iterator[Path]:
     """A copy of a persona's folder that is gone afterwards; takes no lock and waits for none.
 
-    Raises StorageError where there is no room for it.
+    `whole` has in it what was once cut away, too. Raises StorageError where there is no room for it.
     """
     with contextlib.ExitStack() as stack:
         with storage(Path(tempfile.gettempdir())):
             made = tempfile.TemporaryDirectory(prefix="anima-", ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(made)) / source.name
-        _copy(source, folder)
+        _copy(source, folder, OF_A_PROCESS if whole else (*OF_A_PROCESS, files.RECOVERED))
         yield folder
 
 
-def _copy(source: Path, folder: Path) -> None:
+def _copy(source: Path, folder: Path, left_out: Sequence[str]) -> None:
     """Copy what one commit made true: a copy during which HEAD.json changed is made again."""
-    passed_over = shutil.ignore_patterns(LOCK, HOLDER, files.RECOVERED, ".*.tmp")
+    passed_over = shutil.ignore_patterns(*left_out)
     refused: OSError | None = None
     for _ in range(_ATTEMPTS):
         before = files.read_if_there(source / head.HEAD)
@@ -86,12 +93,9 @@ def _leave_process_id(folder: Path) -> None:
         path.write_text(f"{os.getpid()}\n", encoding="ascii")
 
 
-def _busy(folder: Path, name: str) -> str:
+def _busy(folder: Path, name: str, remedy: str) -> str:
     try:
         holder = f"process {int((folder / HOLDER).read_bytes())}"
     except (OSError, ValueError):
         holder = "another process"
-    return (
-        f"Persona {name!r} is in use by {holder}. Close it there, use --ephemeral for a copy that "
-        "is not kept, or choose another with --persona."
-    )
+    return f"Persona {name!r} is in use by {holder}. {remedy}"

@@ -13,6 +13,8 @@ MIGRATIONS: dict[str, dict[int, Migration]] = {
     "head": {},
     "state": {},
     "session": {},
+    "names": {},
+    "archive": {},
 }
 """By kind of file, what brings a document from the version in the key to the next one.
 

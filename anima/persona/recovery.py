@@ -46,6 +46,14 @@ def recover(folder: Path, now: Callable[[], str], *, alone: bool) -> Standing:
     return replace(standing, notices=tuple(notices))
 
 
+def look(folder: Path) -> str | None:
+    """What is wrong with the newest generation, None where nothing is; changes and locks nothing.
+
+    Where it is not None, opening falls back to the generation before. Raises as `recover` does.
+    """
+    return None if _is_new(folder) else _choose(folder)[1]
+
+
 def roll_back(folder: Path, name: str, offset: int) -> list[str]:
     """Move what a session's file holds beyond `offset` bytes into `recovered/`, and say so."""
     path = session.path_of(folder, name)

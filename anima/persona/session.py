@@ -177,7 +177,7 @@ def sessions(home: Home, name: str) -> list[SessionSummary]:
     limits = _committed(folder)
     return [
         _summary(path_of(folder, session), session, limits.get(session))
-        for session in reversed(_ids(folder))
+        for session in reversed(ids(folder))
         if limits.get(session) != 0
     ]
 
@@ -194,26 +194,43 @@ def read_session(home: Home, name: str, session: str) -> list[Record]:
     return read(path_of(folder, found), limits.get(found))
 
 
+def scan_session(home: Home, name: str, session: str) -> Scan:
+    """What can be read of a session, given by its whole id, as committed; needs no lock.
+
+    Raises CorruptStateError where the file is missing, StorageError where the disk refuses.
+    """
+    folder = home.persona(name)
+    return scan(path_of(folder, session), _committed(folder).get(session))
+
+
+def latest(folder: Path) -> str | None:
+    """The session that was last written to, as far as that can be told; None where there is none."""
+    there = ids(folder)
+    written = [session for session in _committed(folder) if session in there]
+    return next(iter(written or reversed(there)), None)
+
+
 def find(folder: Path, session: str) -> str:
     """The one session whose id is or begins with `session`; StateError names the candidates."""
-    ids = _ids(folder)
-    if session in ids:
+    there = ids(folder)
+    if session in there:
         return session
-    matches = [each for each in ids if session and each.startswith(session)]
+    matches = [each for each in there if session and each.startswith(session)]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise StateError(
             f"{session!r} begins several sessions: {_listed(matches)}. Give more of it."
         )
-    if ids:
+    if there:
         raise StateError(
-            f"There is no session {session!r} of {folder.name}; there is {_listed(ids)}."
+            f"There is no session {session!r} of {folder.name}; there is {_listed(there)}."
         )
     raise StateError(f"There is no session {session!r}: {folder.name} has none yet.")
 
 
-def _ids(folder: Path) -> list[str]:
+def ids(folder: Path) -> list[str]:
+    """The ids of all session files of a persona's folder, the oldest first; raises StorageError."""
     with storage(folder / SESSIONS):
         try:
             return sorted(path.stem for path in (folder / SESSIONS).iterdir() if _is_session(path))
@@ -225,9 +242,9 @@ def _is_session(path: Path) -> bool:
     return path.suffix == ".jsonl" and not path.name.startswith(".")
 
 
-def _listed(ids: Sequence[str]) -> str:
-    newest = ", ".join(ids[: -_SHOWN - 1 : -1])
-    return newest if len(ids) <= _SHOWN else f"{newest} and {len(ids) - _SHOWN} older"
+def _listed(found: Sequence[str]) -> str:
+    newest = ", ".join(found[: -_SHOWN - 1 : -1])
+    return newest if len(found) <= _SHOWN else f"{newest} and {len(found) - _SHOWN} older"
 
 
 def _committed(folder: Path) -> dict[str, int]:

@@ -19,7 +19,7 @@ from typing import Any
 from anima.errors import CorruptStateError, StateError
 from anima.home import Home, append_durably, make_folder, storage, write_atomically
 from anima.organ import OrganState
-from anima.persona import files, head, lock, migrate, profile, recovery
+from anima.persona import files, head, lock, migrate, names, profile, recovery
 from anima.persona import session as session_files
 from anima.persona import states as state_files
 from anima.persona.head import Head
@@ -166,13 +166,13 @@ class Persona:
         return session
 
     def resume_session(self, session: str) -> Sequence[Record]:
-        """Go on with a session, named by its id or the beginning of it; returns its records.
+        """Go on with a session, by its name, its id or the beginning of it; returns its records.
 
         The header comes first. A torn last line is moved away and noted. Raises StateError for an
         unknown session, CorruptStateError that names a damaged line, and NewerVersionError.
         """
         self._require_open()
-        found = session_files.find(self._folder, session)
+        found = names.find(self._folder, session)
         path = session_files.path_of(self._folder, found)
         limit = self._head.offset if found == self._head.session else None
         scan = session_files.scan(path, limit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anima import config
 from anima.context import Segment
-from anima.errors import CorruptStateError, StateError
+from anima.errors import AnimaError, CorruptStateError, StateError
 from anima.home import Home
 from anima.organ import OrganState
 from anima.persona import states as state_files
@@ -93,19 +93,27 @@ def replay(
 
 
 def _again(runtime: Runtime, listener: _Listener, record: Record) -> Compared:
-    number = int(record["turn"])
+    """Run a recorded turn; whatever its record lacks or has wrong is a difference."""
+    try:
+        number = int(record["turn"])
+        _run(runtime, record)
+    except (KeyError, TypeError, ValueError) as error:
+        return Compared(turn=runtime.turns + 1, difference=f"its record is not whole: {error}")
+    except AnimaError as error:
+        return Compared(turn=runtime.turns + 1, difference=str(error))
+    return Compared(turn=number, difference=difference(record, listener.heard[-1]))
+
+
+def _run(runtime: Runtime, record: Record) -> None:
     for organ in runtime.status()["organs"]:
         runtime.switch(organ, organ in record["organs"])
     if record["fresh"]:
         runtime.forget()
-    try:
-        for _ in runtime.run(
-            record["text"], record["seed"], record["max_tokens"], stopped=_button(record)
-        ):
-            pass
-    except StateError as error:
-        return Compared(turn=number, difference=str(error))
-    return Compared(turn=number, difference=difference(record, listener.heard[-1]))
+    turn = runtime.run(
+        record["text"], int(record["seed"]), int(record["max_tokens"]), stopped=_button(record)
+    )
+    for _ in turn:
+        pass
 
 
 def difference(recorded: Record, now: Record) -> str | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anima.terminal import completion
+
 if TYPE_CHECKING:
     from anima.config import Settings
     from anima.home import Home
@@ -22,7 +24,8 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        unknown = args and args[0] not in self.commands and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:  # a shell that completes wants no error
             raise click.UsageError(_no_command(args[0], sorted(self.commands), ctx), ctx)
         return super().resolve_command(ctx, args)
 
@@ -68,14 +71,42 @@ def _stacked(*flags: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
     return decorate
 
 
-home = _flag("--home", metavar="FOLDER", help="Where everything that is lived is kept.")
-persona = _flag("--persona", metavar="NAME", help="Whose life this is.")
+home = _flag(
+    "--home",
+    metavar="FOLDER",
+    help="Where everything that is lived is kept.",
+    shell_complete=completion.folders,
+)
+persona = _flag(
+    "--persona", metavar="NAME", help="Whose life this is.", shell_complete=completion.personas
+)
 json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
 running = _stacked(
-    _flag("--model", metavar="MODEL", help="A catalog name, a folder or a hub id."),
-    _flag("--device", metavar="auto|cpu|cuda|mps", help="Where the model runs."),
-    _flag("--dtype", metavar="auto|float32|bfloat16|float16", help="Its number format."),
-    _flag("--engine", metavar="auto|reference", help="How the model is executed."),
+    _flag(
+        "--model",
+        metavar="MODEL",
+        help="A catalog name, a folder or a hub id.",
+        shell_complete=completion.models,
+    ),
+    _flag(
+        "--device",
+        metavar="auto|cpu|cuda|mps",
+        help="Where the model runs.",
+        shell_complete=completion.values("device"),
+    ),
+    _flag(
+        "--dtype",
+        metavar="auto|float32|bfloat16|float16",
+        help="Its number format.",
+        shell_complete=completion.values("dtype"),
+    ),
+    _flag(
+        "--engine",
+        metavar="auto|reference",
+        help="How the model is executed.",
+        shell_complete=completion.values("engine"),
+    ),
     _flag("--threads", type=int, metavar="N", help="CPU threads, 0 for all cores."),
 )
 replying = _stacked(
@@ -111,6 +142,6 @@ def fetch_if_missing(home: "Home", settings: "Settings", screen: "Screen") -> No
     try:
         store.path(home, settings.model)
     except ModelError:
-        from anima.trunk import loader
+        from anima.trunk import hub
 
-        loader.fetch_from_hub(settings.model, found.id, screen.note)
+        hub.fetch(settings.model, found.id, screen.note)

