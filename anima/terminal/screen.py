@@ -4,14 +4,21 @@ What a model wrote is data: nothing in it may move the cursor, colour the screen
 direction of other text.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from anima.errors import StorageError
+
+if TYPE_CHECKING:
+    from anima.terminal.markdown import MarkdownStream
+
+UNKNOWN_WIDTH = 80
+"""Columns, where no terminal says how many it has."""
 
 _CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1 with DEL, but for tab and line feed
 _DIRECTION = r"\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
@@ -62,13 +69,18 @@ def shortened(text: str, width: int = 60) -> str:
 class Screen:
     """Writes answers to `out` and all else to `err`; `out` may be a pipe, and is flushed each time.
 
-    A closed pipe raises BrokenPipeError, anything else that a stream refuses StorageError.
+    Answers are rendered as Markdown where `rendered`, else they pass as they are. A closed pipe
+    raises BrokenPipeError, anything else that a stream refuses StorageError.
     """
 
-    def __init__(self, out: TextIO, err: TextIO, *, color: bool = False) -> None:
+    def __init__(
+        self, out: TextIO, err: TextIO, *, color: bool = False, rendered: bool = False
+    ) -> None:
         self._out = out
         self._err = err
         self._color = color
+        self._rendered = rendered
+        self._markdown: MarkdownStream | None = None
         self._muted = False
         self._line_open = False
 
@@ -83,13 +95,22 @@ class Screen:
 
     def answer(self, text: str) -> None:
         """Stream a piece of the model's text."""
-        text = shown(text)
-        if text:
-            self._line_open = not text.endswith("\n")
-            self._write(self._out, text)
+        if self._markdown is None:
+            from anima.terminal.markdown import ASCII, UNICODE, MarkdownStream
+
+            unicode = (self._out.encoding or "").lower().startswith("utf")
+            self._markdown = MarkdownStream(
+                self._write_answer,
+                width=self._columns,
+                color=self._rendered,
+                glyphs=UNICODE if unicode else ASCII,
+            )
+        self._markdown.feed(text)
 
     def end_answer(self) -> None:
-        """End the line that a streamed answer left open."""
+        """End what a streamed answer left open, at the latest its line."""
+        if self._markdown:
+            self._markdown.finish()
         if self._line_open:
             self._line_open = False
             self._write(self._out, "\n")
@@ -120,6 +141,18 @@ class Screen:
             self.end_answer()
         self._write(self._err, text + "\n")
 
+    def _write_answer(self, text: str) -> None:
+        self._line_open = not text.endswith("\n")
+        self._write(self._out, text)
+
+    def _columns(self) -> int:
+        """The width of the window at this moment."""
+        for stream in (self._out, self._err):
+            with contextlib.suppress(OSError, ValueError):  # no terminal, or no file at all
+                if columns := os.get_terminal_size(stream.fileno()).columns:
+                    return columns
+        return UNKNOWN_WIDTH
+
     def _write(self, stream: TextIO, text: str) -> None:
         if self._muted:
             return
@@ -143,4 +176,9 @@ def standard_screen(color: str = "auto") -> Screen:
         # A terminal that cannot show a character shows a question mark, not a traceback.
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
-    return Screen(sys.stdout, sys.stderr, color=wants_color(color, sys.stderr, os.environ))
+    return Screen(
+        sys.stdout,
+        sys.stderr,
+        color=wants_color(color, sys.stderr, os.environ),
+        rendered=wants_color(color, sys.stdout, os.environ),
+    )
