@@ -21,6 +21,8 @@ from anima.terminal.shell import house, models, personas, sessions, settings
 from anima.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anima.config import Settings
     from anima.home import Home
     from anima.runtime.loop import Runtime
@@ -119,6 +121,15 @@ def _found_session(home: "Home", persona: str, session: str) -> str:
     return names.find_session(home, persona, session)
 
 
+def _check_free(persona: "Path") -> None:
+    """Raise BusyError before somebody begins to type where nothing can be kept."""
+    from anima.persona import lock
+
+    if persona.is_dir():
+        with lock.hold(persona, persona.name):
+            pass
+
+
 def _chat(
     home: "Home",
     settings: "Settings",
@@ -132,6 +143,8 @@ def _chat(
     from anima.terminal.signals import Signals
     from anima.terminal.waking import Waking
 
+    if not ephemeral:
+        _check_free(home.persona(settings.persona))
     flags.fetch_if_missing(home, settings, screen)
     load = _loader(home, settings, session=session, ephemeral=ephemeral)
     with Signals() as signals:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
-from anima.runtime.record import Record
+if TYPE_CHECKING:
+    from anima.runtime.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Figures:
 
 
 def figures(
-    turns: Sequence[Record], *, draws: int, context_used: int, context_window: int
+    turns: "Sequence[Record]", *, draws: int, context_used: int, context_window: int
 ) -> Figures:
     """Sum up turn records; `draws` is the number of replies ever begun in the session."""
     speeds = [(len(turn["reply_ids"]) - 1, turn["per_second"]) for turn in turns]

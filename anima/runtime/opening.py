@@ -80,8 +80,9 @@ def _wake(
 
     use_threads(settings.threads)
     loaded = loader.load(
-        settings.model, home, device=settings.device, dtype=settings.dtype, say=say
-    )
+        settings.model, home, device=settings.device, dtype=settings.dtype,
+        engine=settings.engine, quantize=settings.quantize, say=say,
+    )  # fmt: skip
     kept.remember_model(settings.model, loaded.trunk.info.fingerprint)
     notices = list(kept.notices)
     sessions = _Sessions(
@@ -222,9 +223,10 @@ def _open_record(
     kept: Persona,
     clock: Callable[[], datetime],
 ) -> Record:
+    from importlib.metadata import version
+
     import tokenizers
     import torch
-    import transformers
 
     return {
         "record": "open",
@@ -241,7 +243,7 @@ def _open_record(
             "anima": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            "transformers": version("transformers"),
             "tokenizers": tokenizers.__version__,
         },
     }

@@ -195,7 +195,10 @@ def _load(home: Home, opened: Record, say: Callable[[str], None]) -> "Loaded":
     from anima.trunk import loader
 
     settings, model = _settings(opened), opened["model"]
-    return loader.load(settings.model, home, device=model["device"], dtype=model["dtype"], say=say)
+    return loader.load(
+        settings.model, home, device=model["device"], dtype=model["dtype"],
+        engine=model["engine"], quantize=model.get("quantize", "none"), say=say,
+    )  # fmt: skip
 
 
 def _check_same(loaded: "Loaded", opened: Record) -> None:

@@ -7,13 +7,14 @@ live, and nothing that was printed is ever drawn again.
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anima.errors import AnimaError, Interrupted
+from anima.errors import AnimaError, Interrupted, StorageError
 from anima.events import Event, Notice, Recomputed, Replied, Token
-from anima.terminal import commands, turns
+from anima.home import Home
+from anima.terminal import commands, commands_sessions, toolbar, turns
 from anima.terminal.keyboard import Keyboard
+from anima.terminal.layout import wrapped
 from anima.terminal.screen import Screen, typed
 from anima.terminal.signals import Signals
 from anima.terminal.waking import Waking
@@ -27,9 +28,17 @@ TWICE = 2.0
 CALM = 1.0
 """Seconds after a stopped reply in which Ctrl-C at the prompt is only an echo of the stop."""
 
+HISTORY = "input_history"
+
+BARE = ("exit", "quit", "help")
+"""Words that alone on a line are more likely meant as a command than as a message."""
+
 
 class Chat:
-    """One conversation at a terminal, from the first prompt until the person leaves."""
+    """One conversation at a terminal, from the first prompt until the person leaves.
+
+    `kept` says whether it outlasts this; `facts` whether the toolbar is shown.
+    """
 
     def __init__(
         self,
@@ -37,31 +46,46 @@ class Chat:
         screen: Screen,
         signals: Signals,
         *,
+        home: Home,
+        persona: str,
         greeting: str,
-        history: Path | None,
+        kept: bool = True,
+        facts: bool = True,
+        color: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.screen = screen
+        self.home = home
+        self.kept = kept
+        self._persona = persona
         self._waking = waking
         self._signals = signals
         self._greeting = greeting
-        self._kept = history is not None
         self._clock = clock
-        self._keyboard = Keyboard(lambda line: commands.completions(self, line), history=history)
+        self._keyboard = Keyboard(
+            lambda line: commands.completions(self, line),
+            history=home.persona(persona) / HISTORY if kept else None,
+            toolbar=self._toolbar if facts else None,
+            complain=screen.error,
+            color=color,
+        )
         self._code: int | None = None
         self._announced = False
         self._hinted = -TWICE
         self._stopped = -CALM
         self._draft = ""
+        self._pointed_at = ""
+        self._facts = toolbar.facts(None, persona, None)
 
     @property
     def runtime(self) -> "Runtime":
         """The runtime, once it is awake; Ctrl-C while waiting raises Interrupted."""
         if not self._waking.done:
             self.screen.note("waking up…")
-        while not self._waking.wait(0.1):
-            if self._signals.called:
-                raise Interrupted("Still waking up; nothing was sent.")
+            with self._keyboard.listening(self._signals.press):
+                while not self._waking.wait(0.1):
+                    if self._signals.called:
+                        raise Interrupted("Still waking up; nothing was sent.")
         runtime = self._waking.result()
         self._announce()
         return runtime
@@ -70,12 +94,28 @@ class Chat:
     def awake(self) -> "Runtime | None":
         return self._waking.value
 
+    @property
+    def width(self) -> int:
+        return self._keyboard.width
+
     def leave(self) -> None:
         self._code = 0
 
+    def suggest(self, text: str) -> None:
+        self._draft = text
+
+    def tell(self, sequence: str) -> bool:
+        return self._keyboard.tell(sequence)
+
+    def edit(self, text: str) -> str:
+        try:
+            return self._keyboard.edit(text)
+        finally:
+            self._signals.forget()  # a Ctrl-C in there was for the editor
+
     def run(self) -> int:
         """Talk until the person leaves; returns the exit code, raises what the loading raised."""
-        self.screen.say(self._greeting)
+        self.screen.say(self._fitted(self._greeting))
         try:
             with self._keyboard.silent(), self._signals.calling(self._called_at_prompt):
                 while self._code is None:
@@ -96,17 +136,18 @@ class Chat:
             self._obey(line)
         except Interrupted as error:
             self._draft = line
-            self.screen.note(str(error))
+            self._note(str(error))
         except AnimaError as error:
             if self._waking.failed:
                 raise
-            self.screen.error(str(error))
+            self.screen.error(self._fitted(str(error)))
         if self._signals.leave is not None:
             self._code = self._signals.leave
 
     def _read(self) -> str | None:
         """The next line; None where there is none, with the chat's end settled if it is one."""
         draft, self._draft = self._draft, ""
+        self._look()
         try:
             return self._keyboard.read(draft, opened=self._opened)
         except KeyboardInterrupt:
@@ -122,6 +163,7 @@ class Chat:
             self._keyboard.close()
 
     def _interrupted_at_prompt(self) -> None:
+        self._signals.forget()
         now = self._clock()
         if now - self._stopped < CALM:
             return
@@ -129,51 +171,106 @@ class Chat:
             self._code = 0
             return
         self._hinted = now
-        self.screen.note("Ctrl-C again leaves; so do Ctrl-D and /exit.")
+        self._note("Ctrl-C again leaves; so do Ctrl-D and /exit.")
 
     def _called_at_prompt(self) -> None:
         if self._signals.hung_up:
             self.screen.mute()
         if self._signals.leave is not None:
             self._keyboard.close()
+        elif self._signals.presses:
+            self._keyboard.interrupt()
 
     def _obey(self, line: str) -> None:
         if commands.is_command(line):
             commands.dispatch(self, line)
             return
+        if self._meant(line):
+            return
         text, _ = typed(commands.message(line))
         self.stream(self.runtime.turn(text))
 
-    def stream(self, events: Iterator[Event]) -> None:
+    def _meant(self, line: str) -> bool:
+        """Whether a bare word is held back, once, because a command was probably meant."""
+        word, before = line.strip().lower(), self._pointed_at
+        self._pointed_at = word
+        if word not in BARE or word == before:
+            return False
+        self._draft = f"/{word}"
+        self._note(f"The command is /{word}: Enter runs it. Sent once more, {word} is a message.")
+        return True
+
+    def stream(self, events: Iterator[Event]) -> Replied | None:
         """Show a turn as it comes; a signal ends it at the next token, and it is kept."""
-        stop = self.runtime.stop
-        taken = turns.until_stopped(events, stop, self.screen, self._signals)
-        with contextlib.closing(taken):
-            for event in taken:
-                self._show(event)
+        return self._take(events, self._show)
+
+    def collect(self, events: Iterator[Event]) -> Replied | None:
+        """Take a turn without showing it."""
+        return self._take(events, lambda event: None)
+
+    def _take(self, events: Iterator[Event], show: Callable[[Event], None]) -> Replied | None:
+        replied: Replied | None = None
+        taken = turns.until_stopped(events, self.runtime.stop, self.screen, self._signals)
+        try:
+            with self._keyboard.listening(self._signals.press), contextlib.closing(taken):
+                for event in taken:
+                    replied = event if isinstance(event, Replied) else replied
+                    show(event)
+        except StorageError as error:
+            self.screen.error(
+                f"{error} The turn stands, and is saved with the next one that can be."
+            )
         self.screen.end_answer()
         if self._signals.presses:
             self._stopped = self._clock()
+        return replied
 
     def _show(self, event: Event) -> None:
         match event:
             case Token():
                 self.screen.answer(event.text)
             case Recomputed():
-                self.screen.note(turns.recomputed(event))
+                self._note(turns.recomputed(event))
             case Replied():
                 self.screen.end_answer()
                 if remark := turns.ended(event):
-                    self.screen.note(remark)
-                self.screen.note(turns.figures(event))
+                    self._note(remark)
+                self._note(turns.figures(event))
             case Notice():
-                self.screen.note(event.message)
+                self._note(event.message)
+
+    def _note(self, text: str) -> None:
+        self.screen.note(self._fitted(text))
+
+    def _fitted(self, text: str) -> str:
+        """A text broken at words where the window ends."""
+        return "\n".join(wrapped(text, self.width))
+
+    def _toolbar(self) -> str:
+        return toolbar.line(self._facts, self.width)
+
+    def _look(self) -> None:
+        """Gather what the toolbar shows, once for each prompt and not at each key."""
+        runtime = self._waking.value
+        self._facts = toolbar.facts(runtime, self._persona, self._name())
+
+    def _name(self) -> str | None:
+        """The session's name; damaged names are the business of whoever asks for them."""
+        if self.awake is None or not self.kept:
+            return None
+        try:
+            return commands_sessions.name_of(self.home, self.awake)
+        except AnimaError:
+            return None
 
     def _woken(self) -> None:
         """In the loading thread, at its end: bring the news to an open prompt."""
         if self._waking.failed:
             self._keyboard.close()
-        elif self._news():
+            return
+        self._look()
+        self._keyboard.refresh()
+        if not self._announced and self._news():
             self._keyboard.beside(self._announce)
 
     def _announce(self) -> None:
@@ -181,19 +278,19 @@ class Chat:
         if not self._announced:
             self._announced = True
             for line in self._news():
-                self.screen.note(line)
+                self._note(line)
 
     def _news(self) -> list[str]:
         runtime = self._waking.value
         if runtime is None:
             return []
-        going_on = f"Going on in session {runtime.session}, {turns.count(runtime.turns, 'turn')}."
-        return [*runtime.notices, *([going_on] if runtime.turns else [])]
+        going_on = [turns.going_on(runtime, self._name())] if runtime.turns else []
+        return [*runtime.notices, *going_on]
 
     def _close(self) -> None:
         runtime = self._waking.value
         if runtime is None:
             return
         runtime.close()
-        if runtime.turns and self._kept:
-            self.screen.note(f"Saved. anima --continue goes on here ({runtime.session}).")
+        if runtime.turns and self.kept:
+            self._note(f"Saved. anima --continue goes on here ({runtime.session}).")

@@ -103,9 +103,15 @@ running = _stacked(
     ),
     _flag(
         "--engine",
-        metavar="auto|reference",
+        metavar="auto|reference|fast",
         help="How the model is executed.",
         shell_complete=completion.values("engine"),
+    ),
+    _flag(
+        "--quantize",
+        metavar="auto|int4|int8|none",
+        help="Bits of its linear layers.",
+        shell_complete=completion.values("quantize"),
     ),
     _flag("--threads", type=int, metavar="N", help="CPU threads, 0 for all cores."),
 )

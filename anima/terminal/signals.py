@@ -54,11 +54,17 @@ class Signals:
         """Begin to count Ctrl-C anew."""
         self.presses = 0
 
+    def press(self) -> None:
+        """Count what is as good as Ctrl-C, from any thread."""
+        self.presses += 1
+        if self._action:
+            self._action()
+
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT:
-            self.presses += 1
-        else:
-            self.leave = 128 + number
-            self.hung_up = number != signal.SIGTERM
+            self.press()
+            return
+        self.leave = 128 + number
+        self.hung_up = number != signal.SIGTERM
         if self._action:
             self._action()

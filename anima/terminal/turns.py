@@ -4,10 +4,14 @@ It knows the events and draws nothing.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
 
 from anima.events import Event, Recomputed, Replied
-from anima.terminal.screen import Screen
+from anima.terminal.screen import Screen, shortened
 from anima.terminal.signals import Signals
+
+if TYPE_CHECKING:
+    from anima.runtime.loop import Runtime
 
 
 def until_stopped(
@@ -60,6 +64,16 @@ def figures(event: Replied) -> str:
     tokens = count(event.tokens, "token")
     speed = "" if event.per_second is None else f" · {event.per_second:.1f} tokens/s"
     return f"{tokens}{speed} · context {event.context_used}/{event.context_window}"
+
+
+def going_on(runtime: "Runtime", name: str | None) -> str:
+    """In which session one is, and where the talk stood."""
+    session = f"{name} ({runtime.session})" if name else runtime.session
+    lines = [f"Going on in session {session}, {count(runtime.turns, 'turn')}."]
+    if runtime.last is not None:
+        lines.append(f"> {shortened(str(runtime.last['text']))}")
+        lines.append(f"  {shortened(str(runtime.last['reply']))}")
+    return "\n".join(lines)
 
 
 def count(number: int, word: str) -> str:

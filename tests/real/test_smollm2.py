@@ -1,6 +1,8 @@
 """The real model: what the tiny one cannot show."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from anima.home import find_home
 from anima.runtime.replay import replay
 from anima.trunk import loader
 from tools.evaluate_greedy import compare
+from tools.evaluate_numerics import measure, own_text
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +24,9 @@ def home(smollm2_cache, monkeypatch):
     return find_home(None, os.environ)
 
 
-def test_greedy_text_equals_generate_on_five_prompts_of_64_tokens(home):
-    outcome = compare(home, prompts=5, tokens=64)
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_greedy_text_equals_generate_on_five_prompts_of_64_tokens(home, engine):
+    outcome = compare(home, prompts=5, tokens=64, engine=engine)
     assert outcome.compared == 5
     assert outcome.differences == []
 
@@ -41,7 +45,7 @@ def test_logits_with_every_organ_off_are_the_bare_models(home):
 
     from anima.trunk import packed
 
-    with anima.open() as runtime:
+    with anima.open(engine="reference") as runtime:
         for organ in runtime.status()["organs"]:
             runtime.switch(organ, False)
         ours = runtime.logits("Hello there")
@@ -104,3 +108,22 @@ def test_a_replayed_conversation_matches_token_for_token(home):
     with anima.open(session="continue", max_tokens=24) as runtime:
         runtime.say("And the sea?")
     assert [outcome.matched for outcome in replay(home, "default", session)] == [True] * 4
+
+
+def test_the_packed_model_stays_near_the_full_one(home):
+    numerics = measure(home, own_text(), tokens=500)
+    assert numerics.same_argmax >= 0.98
+    assert abs(numerics.nll_change) <= 0.002
+    assert numerics.divergence_p99 <= 0.01
+
+
+def test_a_chat_starts_without_transformers(home):
+    code = (
+        "import sys, anima\n"
+        "with anima.open(ephemeral=True, max_tokens=2) as runtime:\n"
+        "    runtime.say('Hello')\n"
+        "    print(runtime.trunk.info.engine, runtime.trunk.info.quantize)\n"
+        "print(sorted({'transformers', 'accelerate', 'gguf', 'sae_lens'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["fast int4", "[]"]

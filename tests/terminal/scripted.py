@@ -7,6 +7,7 @@ from typing import Any
 
 from anima.errors import StateError, UsageError
 from anima.events import Event, Perceived, Persisted, Recomputed, Replied, Token
+from anima.runtime.figures import Figures
 
 
 @dataclass
@@ -26,17 +27,34 @@ class ScriptedRuntime:
     system: str | None = None
     closed: bool = False
     committed: int = 0
+    said: str = "Good day."
     recomputed: Recomputed | None = None
     stops: int = 0
     values: dict[str, float | None] = field(default_factory=lambda: {"temperature": 0.2, "seed": 1})
+    changed: dict[str, float] = field(default_factory=dict)
+    previews: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[str, list[str]] = field(default_factory=dict)
     _stopping: bool = False
 
     @property
     def turns(self) -> int:
         return len(self.heard)
 
+    @property
+    def last(self) -> dict[str, Any] | None:
+        if not self.heard:
+            return None
+        return {"text": self.heard[-1], "reply": self.said, "seed": 7}
+
     def turn(self, text: str) -> Iterator[Event]:
         self.asked.append(text)
+        return self._turn(text)
+
+    def preview(self, text: str | None = None, **given: Any) -> Iterator[Event]:
+        self.previews.append({"text": text, **given})
+        return self._turn(text or "", keep=False)
+
+    def _turn(self, text: str, *, keep: bool = True) -> Iterator[Event]:
         self._stopping = False
         said: list[str] = []
         try:
@@ -60,8 +78,12 @@ class ScriptedRuntime:
                 context_window=2048,
             )
         finally:
-            self.heard.append(text)
-            self.committed += 1
+            if keep:
+                self.said = "".join(said)
+                self.heard.append(text)
+                self.committed += 1
+        if not keep:
+            return
         yield Persisted(generation=self.committed)
 
     def regenerate(self) -> Iterator[Event]:
@@ -88,9 +110,29 @@ class ScriptedRuntime:
         self.session, self.heard = "20260101-130000-ef01", []
         return self.session
 
+    def fork(self) -> str:
+        self.session = "20260101-140000-ab12"
+        return self.session
+
+    def load(self, session: str) -> str:
+        if session not in self.others:
+            raise StateError(f"There is no session {session!r}.")
+        self.session, self.heard = session, self.others[session]
+        return session
+
+    def figures(self) -> Figures:
+        return Figures(
+            turns=self.turns, taken_back=1, stopped=2, tokens_read=90, tokens_said=40,
+            per_second=20.0, seconds=1.9, context_used=130, context_window=2048,
+        )  # fmt: skip
+
     def status(self) -> dict[str, Any]:
         return {
             "persona": self.persona,
+            "session": self.session,
+            "model": "scripted",
+            "context_used": 130,
+            "context_window": 2048,
             "turns": self.turns,
             "settings": self.settings(),
             "organs": {"sampling": True},

@@ -4,17 +4,19 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from anima.errors import BusyError, ContextError
-from anima.events import Recomputed
+from anima.errors import BusyError, ContextError, StorageError
+from anima.events import Event, Recomputed
+from anima.home import Home
 from anima.terminal.chat import Chat
 from anima.terminal.screen import Screen
 from anima.terminal.signals import Signals
@@ -32,13 +34,17 @@ class Talk:
     runtime: ScriptedRuntime
 
 
+def home_in(folder: Path) -> Home:
+    return Home(root=folder, cache=folder, config=folder / "config.toml")
+
+
 def talk(
     keys: str,
     runtime: ScriptedRuntime | None = None,
     *,
     load: Callable[[Terminal], ScriptedRuntime] | None = None,
     clock: Callable[[], float] | None = None,
-    history: Path | None = None,
+    home: Path | None = None,
 ) -> Talk:
     """Type keys into a chat and return what a terminal showed, but for the input line itself."""
     runtime = runtime or ScriptedRuntime()
@@ -53,16 +59,13 @@ def talk(
             Waking(lambda say: load(terminal) if load else runtime),
             Screen(terminal, terminal),
             signals,
+            home=home_in(home or Path("/nowhere")),
+            persona="default",
             greeting="Anima.",
-            history=history,
+            kept=home is not None,
             **({"clock": clock} if clock else {}),
         ).run()
     return Talk(code=code, shown=terminal.getvalue(), runtime=runtime)
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Path:
-    return tmp_path / "personas" / "default" / "input_history"
 
 
 def ticking(*seconds: float) -> Callable[[], float]:
@@ -74,8 +77,8 @@ def without_waiting(text: str) -> str:
     return text.replace("waking up…\n", "")
 
 
-def test_a_turn_is_streamed_and_ends_with_its_figures(history: Path) -> None:
-    done = talk("Hello\r\x04", history=history)
+def test_a_turn_is_streamed_and_ends_with_its_figures(tmp_path: Path) -> None:
+    done = talk("Hello\r\x04", home=tmp_path)
     assert done.runtime.asked == ["Hello"]
     assert without_waiting(done.shown) == (
         GREETING + "Good day.\n2 tokens · 20.0 tokens/s · context 14/2048\n" + SAVED
@@ -89,7 +92,7 @@ def test_leaving_at_once_saves_nothing_and_says_nothing() -> None:
 
 
 def test_an_ephemeral_chat_does_not_promise_to_go_on() -> None:
-    assert "Saved" not in talk("Hello\r\x04", history=None).shown
+    assert "Saved" not in talk("Hello\r\x04", home=None).shown
 
 
 def test_empty_lines_are_not_sent() -> None:
@@ -118,6 +121,16 @@ def test_exit_leaves() -> None:
     assert (done.code, done.runtime.asked) == (0, [])
 
 
+def test_a_bare_exit_points_to_the_command_and_enter_then_leaves() -> None:
+    done = talk("exit\r\rnever read\r")
+    assert "The command is /exit: Enter runs it." in done.shown
+    assert (done.code, done.runtime.asked) == (0, [])
+
+
+def test_a_bare_word_sent_once_more_is_a_message() -> None:
+    assert talk("help\r\x03help\r\x04").runtime.asked == ["help"]
+
+
 def test_regen_answers_the_same_text_again() -> None:
     done = talk("Hello\r/regen\r\x04", ScriptedRuntime(replies=["Once.", "Twice."]))
     assert done.runtime.asked == ["Hello", "Hello"]
@@ -141,13 +154,13 @@ def test_control_characters_that_a_model_emits_do_not_reach_the_screen() -> None
     assert "[2Jgone back\n" in done.shown
 
 
-def test_ctrl_c_stops_the_reply_and_keeps_the_partial(history: Path) -> None:
+def test_ctrl_c_stops_the_reply_and_keeps_the_partial(tmp_path: Path) -> None:
     def press(n: int) -> None:
         if n == 2:
             signal.raise_signal(signal.SIGINT)
 
     runtime = ScriptedRuntime(replies=["one two three four"], before_token=press)
-    done = talk("Count\r\x04", runtime, history=history)
+    done = talk("Count\r\x04", runtime, home=tmp_path)
     assert without_waiting(done.shown) == (
         GREETING + "one two\n⏹ stopped\n2 tokens · 20.0 tokens/s · context 14/2048\n" + SAVED
     )
@@ -300,16 +313,17 @@ def test_a_rolled_over_context_is_said() -> None:
     )
 
 
-def test_what_was_typed_comes_back_in_the_next_chat_and_is_its_owners_alone(history: Path) -> None:
-    talk("Hello\r\x04", history=history)
-    done = talk("\x1b[A\r\x04", history=history)
+def test_what_was_typed_comes_back_in_the_next_chat_and_is_its_owners_alone(tmp_path: Path) -> None:
+    talk("Hello\r\x04", home=tmp_path)
+    done = talk("\x1b[A\r\x04", home=tmp_path)
     assert done.runtime.asked == ["Hello"]
-    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    kept = home_in(tmp_path).persona("default") / "input_history"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_a_history_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "personas").write_text("a file where a folder should be", encoding="utf-8")
-    done = talk("Hello\r\x04", history=tmp_path / "personas" / "default" / "input_history")
+    (tmp_path / "checkpoints").write_text("a file where a folder should be", encoding="utf-8")
+    done = talk("Hello\r\x04", home=tmp_path)
     assert (done.code, done.runtime.asked) == (0, ["Hello"])
 
 
@@ -318,3 +332,46 @@ def test_every_commit_of_many_turns_is_made() -> None:
     runtime = ScriptedRuntime(replies=[str(n) for n in itertools.islice(itertools.count(), 5)])
     done = talk(lines + "\x04", runtime)
     assert (done.runtime.asked, done.runtime.committed) == (["0", "1", "2", "3", "4"], 5)
+
+
+def test_a_disk_that_is_full_costs_neither_the_turn_nor_the_chat() -> None:
+    class Full(ScriptedRuntime):
+        def turn(self, text: str) -> Iterator[Event]:
+            yield from list(super().turn(text))[:-1]
+            raise StorageError("There is no room on the disk.")
+
+    done = talk("Hello\r\x04", Full())
+    assert "Good day.\n2 tokens" in done.shown
+    assert "There is no room on the disk. The turn stands, and is saved with the next" in done.shown
+    assert (done.code, done.runtime.turns) == (0, 1)
+
+
+def test_regen_edit_and_the_like_stop_as_a_turn_does() -> None:
+    runtime = ScriptedRuntime(replies=["once", "one two three"])
+
+    def press(n: int) -> None:
+        if runtime.committed and n == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    runtime.before_token = press
+    assert "one\n⏹ stopped\n" in talk("Hello\r/regen\r\x04", runtime).shown
+
+
+def test_what_an_edit_could_not_ask_stands_in_the_next_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Small(ScriptedRuntime):
+        def preview(self, text: str | None = None, **given: Any) -> Iterator[Event]:
+            raise ContextError("It does not fit.")
+
+    monkeypatch.setattr("anima.terminal.editor.edited", lambda text, environ: f"{text}, again")
+    runtime = Small(replies=["a", "b"])
+    talk("Hello\r/edit\r!\r\x04", runtime)
+    assert runtime.asked == ["Hello", "Hello, again!"]
+
+
+def test_names_that_are_damaged_cost_the_toolbar_its_name_and_nothing_else(tmp_path: Path) -> None:
+    sessions = home_in(tmp_path).persona("default") / "sessions"
+    sessions.mkdir(parents=True)
+    (sessions / "names.json").write_text("{", encoding="utf-8")
+    assert talk("Hello\r\x04", home=tmp_path).code == 0

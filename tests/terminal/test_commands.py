@@ -1,8 +1,17 @@
+import base64
 import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from anima.errors import StateError, UsageError
+from anima.errors import ContextError, StateError, UsageError
+from anima.events import Event, Replied
+from anima.home import Home
+from anima.persona import Persona
+from anima.persona.names import name_session, names
 from anima.terminal import commands
 from anima.terminal.screen import Screen
 from tests.terminal.scripted import ScriptedRuntime
@@ -11,16 +20,45 @@ from tests.terminal.scripted import ScriptedRuntime
 class Room:
     """A chat reduced to what a command may use of it."""
 
-    def __init__(self, runtime: ScriptedRuntime | None = None) -> None:
+    def __init__(self, runtime: ScriptedRuntime | None = None, home: Home | None = None) -> None:
         self.err = io.StringIO()
         self.screen = Screen(io.StringIO(), self.err)
         self.runtime = runtime or ScriptedRuntime()
-        self.awake = self.runtime
+        self.awake: ScriptedRuntime | None = self.runtime
+        self.home = home or Home(root=Path("/nowhere"), cache=Path("/x"), config=Path("/x"))
+        self.kept = home is not None
+        self.width = 80
         self.left = False
+        self.draft = ""
+        self.edited: list[str] = []
+        self.written = ""
+        self.told: list[str] | None = []
 
-    def stream(self, events) -> None:
+    def stream(self, events: Iterator[Event]) -> Replied | None:
+        return self._take(events, lambda event: self.screen.say(type(event).__name__))
+
+    def collect(self, events: Iterator[Event]) -> Replied | None:
+        return self._take(events, lambda event: None)
+
+    def _take(self, events: Iterator[Event], show: Callable[[Event], None]) -> Replied | None:
+        replied = None
         for event in events:
-            self.screen.say(type(event).__name__)
+            show(event)
+            replied = event if isinstance(event, Replied) else replied
+        return replied
+
+    def edit(self, text: str) -> str:
+        self.edited.append(text)
+        return self.written
+
+    def tell(self, sequence: str) -> bool:
+        if self.told is None:
+            return False
+        self.told.append(sequence)
+        return True
+
+    def suggest(self, text: str) -> None:
+        self.draft = text
 
     def leave(self) -> None:
         self.left = True
@@ -101,13 +139,14 @@ def test_exit_leaves(line: str) -> None:
 
 def test_clear_names_the_new_session_and_how_to_find_the_old() -> None:
     room = Room(ScriptedRuntime(heard=["a turn"]))
+    room.kept = True
     said = room.do("/clear")
     assert "20260101-130000-ef01" in said
-    assert "anima --resume 20260101-120000-abcd" in said
+    assert "/load 20260101-120000-abcd" in said
 
 
 def test_clear_does_not_promise_a_session_that_had_no_turn() -> None:
-    assert "--resume" not in Room().do("/clear")
+    assert "/load" not in Room().do("/clear")
 
 
 def test_system_is_set_shown_and_taken_out() -> None:
@@ -154,21 +193,151 @@ def test_regen_streams_a_turn_on_the_same_text() -> None:
     assert room.runtime.asked == ["again"]
 
 
-def test_status_lists_nested_values() -> None:
-    assert Room().do("/status") == (
-        "persona               default\n"
-        "turns                 0\n"
-        "settings.temperature  0.2\n"
-        "settings.seed         1\n"
-        "organs.sampling       on\n"
+def test_status_lists_nested_values_and_the_sessions_name(tmp_path: Path) -> None:
+    said = Room(home=named(tmp_path, "my trip")).do("/status").splitlines()
+    assert "session               20260101-120000-abcd (my trip)" in said
+    assert "settings.temperature  0.2" in said
+    assert "organs.sampling       on" in said
+
+
+def named(folder: Path, name: str) -> Home:
+    """A home whose persona has the session of the scripted runtime on disk, with this name."""
+    home = Home(root=folder, cache=folder, config=folder / "config.toml")
+    begun = datetime(2026, 1, 1, 12, 0, 0, 671_097, tzinfo=UTC)
+    with Persona.open(home, "default", clock=lambda: begun) as persona:
+        session = persona.begin_session({})
+        persona.commit(states={}, records=[{"record": "turn", "text": "Where to?"}])
+    assert session == ScriptedRuntime().session
+    name_session(home, "default", session, name)
+    return home
+
+
+def test_stats_adds_up_the_session(tmp_path: Path) -> None:
+    assert Room(home=named(tmp_path, "my trip")).do("/stats") == (
+        "session  20260101-120000-abcd (my trip)\n"
+        "turns    0 (2 stopped, 1 taken back)\n"
+        "read     90 tokens\n"
+        "said     40 tokens in 1.9 s, 20.0 tokens/s (median)\n"
+        "context  130/2048 (6%)\n"
     )
+
+
+def test_save_names_the_session_and_says_how_to_come_back(tmp_path: Path) -> None:
+    room = Room(home=named(tmp_path, "first"))
+    assert "anima --resume 'rivers of Europe'" in room.do("/save  rivers of  Europe")
+    assert names(room.home, "default") == {"20260101-120000-abcd": "rivers of Europe"}
+
+
+def test_save_without_a_name_says_that_saving_needs_none() -> None:
+    room = Room()
+    room.kept = True
+    with pytest.raises(UsageError, match=r"Everything is saved by itself\. To name"):
+        room.do("/save")
+
+
+def test_save_where_nothing_is_kept_says_so() -> None:
+    with pytest.raises(StateError, match="without --ephemeral"):
+        Room().do("/save my trip")
+
+
+def test_load_goes_on_where_the_other_session_stood() -> None:
+    room = Room(ScriptedRuntime(heard=["one"], others={"20260102": ["Where to?"]}))
+    assert room.do("/load 20260102") == (
+        "Going on in session 20260102, 1 turn.\n> Where to?\n  Good day.\n"
+    )
+    with pytest.raises(StateError, match="There is no session 'elsewhere'"):
+        room.do("/load elsewhere")
+    assert room.runtime.session == "20260102"
+
+
+@pytest.mark.parametrize("line", ["/load", "/sessions"])
+def test_load_alone_lists_the_sessions_and_says_which_one_is_open(
+    line: str, tmp_path: Path
+) -> None:
+    assert Room(home=named(tmp_path, "my trip")).do(line) == (
+        "20260101-120000-abcd  1 turn  my trip ← here\n/load ID or NAME opens one.\n"
+    )
+
+
+def test_load_alone_says_where_there_is_nothing_to_list(tmp_path: Path) -> None:
+    empty = Home(root=tmp_path, cache=tmp_path, config=tmp_path / "config.toml")
+    assert "no session on disk yet" in Room(home=empty).do("/load")
+
+
+def test_fork_says_how_to_go_back() -> None:
+    said = Room(ScriptedRuntime(heard=["one"])).do("/fork")
+    assert "20260101-140000-ab12" in said
+    assert "/load 20260101-120000-abcd" in said
+
+
+def test_edit_asks_the_changed_message_anew() -> None:
+    room = Room(ScriptedRuntime(heard=["Where?"], replies=["Here."]))
+    room.written = "When?"
+    said = room.do("/edit")
+    assert room.edited == ["Where?"]
+    assert "asked anew: When?" in said
+    assert (room.runtime.asked, room.runtime.heard, room.draft) == (["When?"], ["When?"], "")
+
+
+@pytest.mark.parametrize("written", ["Where?", "", " \n"])
+def test_edit_without_a_change_or_with_nothing_left_changes_nothing(written: str) -> None:
+    room = Room(ScriptedRuntime(heard=["Where?"]))
+    room.written = written
+    assert room.do("/edit") == "Nothing was changed; the turn stays as it is.\n"
+    assert (room.runtime.heard, room.runtime.asked) == (["Where?"], [])
+
+
+def test_edit_keeps_the_turn_and_what_was_written_where_that_cannot_be_asked() -> None:
+    class Small(ScriptedRuntime):
+        def preview(self, text: str | None = None, **given: Any) -> Iterator[Event]:
+            raise ContextError("The text has 9000 tokens, the window 2048: shorten it.")
+
+    room = Room(Small(heard=["Where?"]))
+    room.written = "long " * 9000
+    with pytest.raises(ContextError):
+        room.do("/edit")
+    assert room.runtime.heard == ["Where?"]
+    assert room.draft == room.written
+
+
+def test_edit_needs_a_turn() -> None:
+    with pytest.raises(StateError, match="no turn to edit"):
+        Room().do("/edit")
+
+
+def test_copy_sends_the_last_reply_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    room = Room(ScriptedRuntime(heard=["Where?"], said="Over\x1b[31m there"))
+    assert room.do("/copy") == "Sent 14 characters to the terminal, if it lets programs copy.\n"
+    assert room.told is not None
+    (sequence,) = room.told
+    copied = sequence.removeprefix("\x1b]52;c;").removesuffix("\x07")
+    assert base64.b64decode(copied) == b"Over[31m there"
+
+
+def test_copy_says_what_is_missing_where_nothing_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    room = Room(ScriptedRuntime(heard=["Where?"]))
+    room.told = None
+    with pytest.raises(UsageError, match="nothing to copy with: install"):
+        room.do("/copy")
+    with pytest.raises(StateError, match="no reply to copy"):
+        Room().do("/copy")
+
+
+def test_settings_may_be_written_with_an_equals_sign() -> None:
+    assert Room().do("/set temperature=0.7") == "temperature  0.7\n"
+
+
+def choices(room: Room, line: str) -> list[str]:
+    return [choice.text for choice in commands.completions(room, line).choices]
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("/se", ["/set"]),
-        ("/s", ["/system", "/set", "/status"]),
+        ("/s", ["/system", "/set", "/status", "/stats", "/save"]),
         ("/set te", ["temperature"]),
         ("/set temperature ", ["default"]),
         ("/system o", ["off"]),
@@ -180,10 +349,35 @@ def test_status_lists_nested_values() -> None:
     ],
 )
 def test_completion(line: str, expected: list[str]) -> None:
-    assert list(commands.completions(Room(), line)) == expected
+    assert choices(Room(), line) == expected
 
 
-def test_completion_does_not_wait_for_the_model() -> None:
+def test_completion_replaces_only_what_is_being_typed(tmp_path: Path) -> None:
+    room = Room(home=named(tmp_path, "My trip"))
+    trips = commands.completions(room, "/load my tr")
+    assert (trips.replaced, trips.choices[0].text) == (5, "My trip")
+    second = commands.completions(room, "/compare temperature=0,te")
+    assert (second.replaced, second.choices[0].text) == (2, "temperature=")
+
+
+def test_completion_offers_names_first_and_says_what_a_session_is_about(tmp_path: Path) -> None:
+    found = commands.completions(Room(home=named(tmp_path, "my trip")), "/load ").choices
+    assert [tuple(choice) for choice in found] == [
+        ("my trip", "Where to?"),
+        ("20260101-120000-abcd", "my trip"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["/set te", "/load my", "/compare te"])
+def test_completion_does_not_wait_for_the_model(line: str) -> None:
     room = Room()
     room.awake = None
-    assert list(commands.completions(room, "/set te")) == []
+    assert choices(room, line) == []
+
+
+def test_help_in_a_narrow_window_puts_the_meanings_below_the_words() -> None:
+    room = Room()
+    room.width = 40
+    listed = room.do("/help").splitlines()
+    assert max(map(len, listed)) <= 40
+    assert listed[listed.index("/undo") + 1] == "  take back the last turn, with all that"

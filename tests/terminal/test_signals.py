@@ -56,3 +56,11 @@ def test_an_inner_action_gives_way_to_the_outer_one_again() -> None:
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
     assert calls == ["inner", "outer"]
+
+
+def test_another_key_may_count_as_ctrl_c() -> None:
+    calls: list[int] = []
+    signals = Signals()
+    with signals.calling(lambda: calls.append(signals.presses)):
+        signals.press()
+    assert (calls, signals.called) == ([1], True)

@@ -49,3 +49,10 @@ def test_leaving_a_turn_early_closes_it() -> None:
         assert runtime.committed == 0
         taken.close()
     assert runtime.committed == 1
+
+
+def test_going_on_shows_where_the_talk_stood() -> None:
+    runtime = ScriptedRuntime(heard=["one", "Where to?"], said="To the\n\nriver.")
+    assert turns.going_on(runtime, "my trip") == (
+        "Going on in session my trip (20260101-120000-abcd), 2 turns.\n> Where to?\n  To the river."
+    )

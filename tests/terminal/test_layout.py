@@ -1,0 +1,30 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anima.terminal.layout import listing, side_by_side, wrapped
+from anima.terminal.wrapping import cells
+
+
+def test_lines_are_broken_at_words_and_long_words_inside() -> None:
+    text = "the quick brown fox jumps over\n\nthe dog"
+    assert wrapped(text, 20) == ["the quick brown fox", "jumps over", "", "the dog"]
+    assert wrapped("x" * 45, 20) == ["x" * 20, "x" * 20, "x" * 5]
+
+
+@given(st.text(), st.integers(2, 30))
+def test_no_line_is_wider_than_the_window(text: str, width: int) -> None:
+    assert all(cells(line) <= width for line in wrapped(text, width))
+
+
+def test_two_texts_stand_beside_each_other_though_one_is_longer() -> None:
+    assert side_by_side("日本語 is a language", "one\ntwo\nthree", 43) == [
+        "日本語 is a language │ one",
+        "                     │ two",
+        "                     │ three",
+    ]
+
+
+def test_a_listing_that_is_too_wide_goes_below() -> None:
+    rows = [("/a", "does one thing or two"), ("/bb", "does another")]
+    assert listing(rows, 40) == ["/a   does one thing or two", "/bb  does another"]
+    assert listing(rows, 22) == ["/a", "  does one thing or", "  two", "/bb", "  does another"]
