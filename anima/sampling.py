@@ -1,6 +1,7 @@
 """The organ of sampling settings: those a person chose, kept with the persona; draws no token."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from anima.errors import UsageError
 from anima.events import Event
@@ -22,6 +23,12 @@ class SamplingOrgan:
     def settings(self) -> Sampling:
         """Those in force."""
         return self.defaults.changed(self._chosen)
+
+    @property
+    def changed(self) -> dict[str, float]:
+        """What was chosen and differs from the defaults."""
+        own = asdict(self.defaults)
+        return {name: value for name, value in self._chosen.items() if value != own[name]}
 
     def set(self, name: str, value: float | None) -> Delta:
         """Choose a value, or None for the default again; UsageError for what cannot be."""

@@ -101,12 +101,17 @@ class Runtime:
         self._stopped = False
         self._busy = False
         self._closed = False
-        self.notices = tuple(notices)
+        self._notices = notices
         self._enter(started)
 
     @property
     def persona(self) -> str:
         return self._keeper.name
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What opening the persona or a session had to mend or to say, oldest first."""
+        return tuple(self._notices)
 
     @property
     def info(self) -> TrunkInfo:

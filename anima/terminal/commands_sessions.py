@@ -53,7 +53,10 @@ def _load(host: Host, argument: str) -> None:
         _sessions(host, "")
         return
     runtime = host.runtime
+    told = len(runtime.notices)
     runtime.load(argument)
+    for notice in runtime.notices[told:]:
+        host.screen.note(notice)
     host.screen.say(turns.going_on(runtime, name_of(host.home, runtime)))
 
 

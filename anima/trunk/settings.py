@@ -53,3 +53,10 @@ def check_name(name: str) -> str:
     near = difflib.get_close_matches(name, NAMES, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UsageError(f"There is no sampling setting {name!r}.{hint} There are: {', '.join(NAMES)}.")
+
+
+def whole(name: str, value: float, least: int) -> int:
+    """The value of a setting that is a whole number from `least` up; UsageError for another."""
+    if not math.isfinite(value) or value != int(value) or value < least:
+        raise UsageError(f"{name} {value:g} cannot be: it is a whole number from {least} up.")
+    return int(value)

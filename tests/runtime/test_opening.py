@@ -189,11 +189,17 @@ def test_a_model_that_is_no_llama_chats_and_is_there_again(tmp_path):
 def test_a_session_of_another_model_is_read_anew(model, tmp_path):
     with opened(model) as runtime:
         runtime.say("Hello")
+        first = runtime.session
+        runtime.clear()
+        runtime.say("Another")
     other = str(tiny.save(tmp_path / "other", tiny.llama(seed=9)))
     with opened(other, session="continue") as runtime:
         assert any("another model" in notice for notice in runtime.notices)
         assert runtime.turns == 1
         assert runtime.say("Again")
+        told = len(runtime.notices)
+        runtime.load(first)
+        assert "another model" in runtime.notices[told]
 
 
 def test_a_second_opening_of_one_persona_is_refused_and_ephemeral_is_the_way_out(model):
