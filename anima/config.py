@@ -44,7 +44,12 @@ class Settings:
     dtype: str = _setting(
         "auto", "the model's number format", choices=("auto", "float32", "bfloat16", "float16")
     )
-    engine: str = _setting("auto", "how the model is executed", choices=("auto", "reference"))
+    engine: str = _setting(
+        "auto", "how the model is executed", choices=("auto", "reference", "fast")
+    )
+    quantize: str = _setting(
+        "auto", "bits of its linear layers", choices=("auto", "int4", "int8", "none")
+    )
     threads: int = _setting(0, "CPU threads, 0 for all cores", low=0)
     window: int | None = _setting(None, "tokens of context, at most the model's own", low=64)
     system: str | None = _setting(None, "a text for the model, after its self-description")

@@ -74,6 +74,8 @@ def _short(command, folder):
         return f"python -m tools.bench --repetitions 1 --json {folder / 'bench.json'}"
     if "tools.evaluate_greedy" in command:
         return f"{command} --prompts 1 --tokens 8"
+    if "tools.evaluate_numerics" in command:
+        return "python -m tools.evaluate_numerics --tokens 64"
     return command if words[0] != "pytest" else "true"
 
 

@@ -9,6 +9,10 @@ from tokenizers import Tokenizer as Backend
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from anima.context import ChatFormat, jinja_render
+from anima.trunk.fast import FastTrunk
+from anima.trunk.fast_loading import fast_info
+from anima.trunk.fast_shape import shape_of
+from anima.trunk.fast_weights import arrange
 from anima.trunk.loader import Loaded
 from anima.trunk.reference import ATTENTION, ReferenceTrunk
 from anima.trunk.tokens import Tokenizer
@@ -50,9 +54,23 @@ def trunk(seed: int = 0, **options: int) -> ReferenceTrunk:
     return ReferenceTrunk(llama(seed, **options), name="tiny", fingerprint=f"tiny-{seed}")
 
 
-def loaded(seed: int = 0, **options: int) -> Loaded:
+def fast(seed: int = 0, **options: int) -> FastTrunk:
+    """The same model as `trunk(seed)`, in the fast execution."""
+    model = llama(seed, **options)
+    shape = shape_of({**model.config.to_dict(), "architectures": ["LlamaForCausalLM"]})
+    info = fast_info(shape, name="tiny", fingerprint=f"tiny-{seed}", quantize="none")
+    return FastTrunk(
+        arrange(model.state_dict(), shape, "none"), shape, info,
+        reference=lambda: trunk(seed, **options),
+    )  # fmt: skip
+
+
+EXECUTIONS = {"reference": trunk, "fast": fast}
+
+
+def loaded(seed: int = 0, *, engine: str = "reference", **options: int) -> Loaded:
     return Loaded(
-        trunk=trunk(seed, **options),
+        trunk=EXECUTIONS[engine](seed, **options),
         tokenizer=Tokenizer(backend()),
         chat_template=TEMPLATE,
         end_ids=frozenset({2}),

@@ -61,8 +61,11 @@ def seconds(act: Callable[[], object]) -> float:
 def speeds(home: Home, gguf: Path | None, threads: int, repetitions: int) -> list[Row]:
     """Decode and prefill tokens/s of each engine, one repetition of each after the other."""
     engines: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {}
-    loaded, ids = _load(home, threads)
+    loaded, ids = _load(home, threads, "fast")
     engines["anima"] = _anima(loaded, ids)
+    engines["anima, tapped"] = _anima(loaded, ids, _read_and_write(loaded))
+    loaded, ids = _load(home, threads, "reference")
+    engines["anima, reference"] = _anima(loaded, ids)
     engines["transformers"] = _transformers(loaded, ids)
     if gguf is not None:
         engines["llama.cpp"] = _llama_cpp(gguf, ids, threads)
@@ -76,17 +79,31 @@ def speeds(home: Home, gguf: Path | None, threads: int, repetitions: int) -> lis
     return [row(what, whose, values, "tokens/s") for (what, whose), values in figures.items()]
 
 
-def _load(home: Home, threads: int) -> tuple[Any, list[int]]:
+def _load(home: Home, threads: int, engine: str) -> tuple[Any, list[int]]:
     import torch
 
     from anima.trunk import loader
 
     torch.set_num_threads(threads)
-    loaded = loader.load("smollm2", home, device="cpu", dtype="float32")
+    loaded = loader.load("smollm2", home, device="cpu", dtype="float32", engine=engine)
     return loaded, loaded.tokenizer.encode(TEXT * 20)[:PROMPT_TOKENS]
 
 
-def _anima(loaded: Any, ids: list[int]) -> tuple[Callable[[], float], Callable[[], float]]:
+def _read_and_write(loaded: Any) -> Callable[[], Any]:
+    """A tap in the middle that reads the stream against a direction and pushes along it."""
+    import torch
+
+    direction = torch.nn.functional.normalize(torch.randn(loaded.trunk.info.width), dim=0)
+
+    def tap(h: torch.Tensor) -> torch.Tensor:
+        return 0.01 * (h @ direction)[..., None] * direction
+
+    return lambda: {loaded.trunk.info.layers // 2: (tap,)}
+
+
+def _anima(
+    loaded: Any, ids: list[int], taps: Callable[[], Any] = dict
+) -> tuple[Callable[[], float], Callable[[], float]]:
     import torch
 
     from anima.trunk.generation import decode
@@ -96,14 +113,15 @@ def _anima(loaded: Any, ids: list[int]) -> tuple[Callable[[], float], Callable[[
     greedy, generator, prompt = Sampling(temperature=0), torch.Generator(), torch.tensor([ids])
 
     def prefill() -> float:
-        return len(ids) / seconds(lambda: loaded.trunk.forward(prompt, loaded.trunk.cache()))
+        cache = loaded.trunk.cache()
+        return len(ids) / seconds(lambda: loaded.trunk.forward(prompt, cache, taps=taps()))
 
     def decoding() -> float:
         cache = loaded.trunk.cache()
         logits = loaded.trunk.forward(prompt, cache).logits[0, -1]
         picks = decode(
             loaded.trunk, cache, logits, choose=lambda scores, _: pick(scores, greedy, generator),
-            end_ids=(), limit=DECODED + 1,
+            end_ids=(), limit=DECODED + 1, taps=taps,
         )  # fmt: skip
         next(picks)
         return DECODED / seconds(lambda: list(picks))
@@ -235,7 +253,7 @@ def _until_token(anima: Sequence[str]) -> float:
 def memory(home: Home, gguf: Path | None, threads: int) -> list[Row]:
     """Peak resident MiB of a process that prefills and decodes once, by engine."""
     rows = []
-    for whose in ("anima", "transformers", *(["llama.cpp"] if gguf else [])):
+    for whose in ("anima", "anima, reference", "transformers", *(["llama.cpp"] if gguf else [])):
         command = [sys.executable, "-m", "tools.bench", "--peak", whose, "--threads", str(threads)]
         if gguf is not None:
             command += ["--gguf", str(gguf)]
@@ -253,8 +271,8 @@ def peak(home: Home, whose: str, gguf: Path | None, threads: int) -> float:
         assert gguf is not None
         prefill, decode = _llama_cpp(gguf, list(range(100, 100 + PROMPT_TOKENS)), threads)
     else:
-        loaded, ids = _load(home, threads)
-        prefill, decode = (_anima if whose == "anima" else _transformers)(loaded, ids)
+        loaded, ids = _load(home, threads, "fast" if whose == "anima" else "reference")
+        prefill, decode = (_transformers if whose == "transformers" else _anima)(loaded, ids)
     prefill()
     decode()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

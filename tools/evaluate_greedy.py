@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anima.home import Home, find_home
@@ -53,17 +54,23 @@ class Outcome:
     differences: list[str] = field(default_factory=list)
 
 
-def compare(home: Home, *, prompts: int, tokens: int, model: str = "smollm2") -> Outcome:
-    """Decode each prompt both ways on the same weights in float32."""
+def compare(
+    home: Home, *, prompts: int, tokens: int, model: str = "smollm2", engine: str = "fast"
+) -> Outcome:
+    """Decode each prompt in an execution and by `generate`, on the same weights in float32."""
     import torch
 
     from anima.trunk import loader
     from anima.trunk.generation import decode
+    from anima.trunk.reference import ReferenceTrunk
     from anima.trunk.sampler import pick
     from anima.trunk.settings import Sampling
 
-    loaded = loader.load(model, home, device="cpu", dtype="float32")
-    bare = loaded.trunk.model
+    load = partial(loader.load, model, home, device="cpu", dtype="float32", quantize="none")
+    loaded = load(engine=engine)
+    reference = load(engine="reference").trunk
+    assert isinstance(reference, ReferenceTrunk)
+    bare = reference.model
     outcome = Outcome()
     greedy, generator = Sampling(temperature=0), torch.Generator()
     for prompt in PROMPTS[:prompts]:
@@ -123,9 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--prompts", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--engine", choices=("reference", "fast"), default="fast")
     options = parser.parse_args(arguments)
     home = find_home(None, os.environ)
-    outcome = compare(home, prompts=options.prompts, tokens=options.tokens)
+    outcome = compare(home, prompts=options.prompts, tokens=options.tokens, engine=options.engine)
     print(f"{outcome.compared} prompts, {outcome.tokens} tokens")
     print(f"differences: {len(outcome.differences)}; near ties (≤ {MARGIN}): {outcome.near_ties}")
     for line in outcome.differences:

@@ -119,7 +119,9 @@ def _device(settings: Settings) -> Iterator[Finding]:
     device = choose_device(settings.device)
     name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
     threads = settings.threads or torch.get_num_threads()
-    engine = "reference" if settings.engine == "auto" else settings.engine
+    fast = device == "cpu" and settings.dtype in ("auto", "float32")
+    own = "fast (reference for what is no Llama)" if fast else "reference"
+    engine = own if settings.engine == "auto" else settings.engine
     cores = os.cpu_count() or 1
     yield _good("device", f"{device} ({name}), engine {engine}, {threads} of {cores} CPU threads")
     if threads > cores:

@@ -26,7 +26,10 @@ NO_TAPS: Taps = {}
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkInfo:
-    """What there is to know of a loaded model; `fingerprint` is a hash of its weights' bytes."""
+    """What there is to know of a loaded model; `fingerprint` is a hash of its weights' bytes.
+
+    `quantize` says in how many bits its linear layers are multiplied; "none" is `dtype` itself.
+    """
 
     model: str
     fingerprint: str
@@ -39,6 +42,7 @@ class TrunkInfo:
     key_value_heads: int
     vocabulary: int
     window: int
+    quantize: str = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

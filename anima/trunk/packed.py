@@ -27,6 +27,10 @@ class FourBit:
     scale: Tensor
     minimum: Tensor
 
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self.packed), 2 * self.packed.shape[1]))
+
     def dequantised(self) -> Tensor:
         """The matrix in float32, bit for bit what the file means."""
         rows, groups = self.scale.shape
@@ -49,6 +53,10 @@ class EightBit:
 
     values: Tensor
     scale: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.values.shape
 
     def dequantised(self) -> Tensor:
         """The matrix in float32, bit for bit what the file means."""

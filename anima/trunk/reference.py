@@ -18,6 +18,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from anima.errors import ModelError
 from anima.trunk.cache import ReferenceCache, new_cache
 from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, TrunkInfo
+from anima.trunk.taps import merged, without, written
 
 ATTENTION = "anima"
 
@@ -105,11 +106,10 @@ class ReferenceTrunk:
     def attach(self, layer: int, tap: Tap) -> Callable[[], None]:
         """Put a tap on a layer for every forward to come; the function returned takes it off."""
         self._check_layer(layer)
-        self._attached = _merged(self._attached, {layer: (tap,)})
+        self._attached = merged(self._attached, {layer: (tap,)})
 
         def detach() -> None:
-            left = tuple(other for other in self._attached.get(layer, ()) if other is not tap)
-            self._attached = {**self._attached, layer: left}
+            self._attached = without(self._attached, layer, tap)
 
         return detach
 
@@ -126,7 +126,7 @@ class ReferenceTrunk:
         """Run ids `[B, q]` after what the cache holds; see `Trunk.forward`."""
         for layer in (*taps, *reads):
             self._check_layer(layer)
-        call = _Call(taps=_merged(self._attached, taps), reads=frozenset(reads))
+        call = _Call(taps=merged(self._attached, taps), reads=frozenset(reads))
         arguments = self._arguments(ids, _own(cache), bias)
         if self._takes_logits_to_keep and logits_at == "last":
             arguments["logits_to_keep"] = 1
@@ -263,13 +263,6 @@ def _input_device(model: PreTrainedModel) -> torch.device:
     return torch.device(next(embedding.parameters()).device if place is None else place)
 
 
-def _merged(first: Taps, second: Taps) -> Taps:
-    if not first or not second:
-        return first or second
-    layers = {*first, *second}
-    return {layer: (*first.get(layer, ()), *second.get(layer, ())) for layer in layers}
-
-
 def _residual(output: Any) -> Tensor:
     # Most decoder layers return the bare tensor, whose [0] would be batch row 0.
     h: Tensor = output[0] if isinstance(output, tuple) else output
@@ -277,15 +270,10 @@ def _residual(output: Any) -> Tensor:
 
 
 def _written(output: Any, taps: Sequence[Tap]) -> Any:
-    """The layer's output with the taps' deltas added: summed in float32, then cast."""
-    h = _residual(output)
-    deltas = [delta.float() for delta in (tap(h) for tap in taps) if delta is not None]
-    if not deltas:
+    """The layer's output with what its taps write, or None where none of them does."""
+    moved = written(_residual(output), taps)
+    if moved is None:
         return None
-    total = deltas[0]
-    for delta in deltas[1:]:
-        total = total + delta
-    moved = h + total.to(h.dtype)
     return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
 

@@ -49,5 +49,5 @@ def test_changed_settings_are_those_that_differ_from_the_defaults():
 
 @pytest.mark.parametrize("value", [0, 1.5, float("inf"), float("nan")])
 def test_a_length_is_a_whole_number(value):
-    with pytest.raises(UsageError, match="max_tokens .* cannot be"):
+    with pytest.raises(UsageError, match=r"max_tokens .* cannot be"):
         wake().set("max_tokens", value)

@@ -1,13 +1,16 @@
 """A small model as a GGUF file, as a pinned wheel, and a pip that sees nothing but that wheel."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import tiny
 
 from anima.home import Home, find_home
 from anima.trunk.catalog import Entry, Wheel
+from anima.trunk.interface import Trunk
 from tests.trunk import small_model
 
 
@@ -72,3 +75,10 @@ class Said(list[str]):
 @pytest.fixture
 def said() -> Said:
     return Said()
+
+
+@pytest.fixture(params=tiny.EXECUTIONS)
+def make(request: pytest.FixtureRequest) -> Callable[..., Trunk]:
+    """Makes the tiny model of a seed; every test that takes it runs on each execution."""
+    made: Callable[..., Trunk] = tiny.EXECUTIONS[request.param]
+    return made

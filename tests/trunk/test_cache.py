@@ -1,5 +1,4 @@
 import pytest
-import tiny
 import torch
 
 from anima.errors import ModelError
@@ -18,8 +17,8 @@ def test_growing_past_its_first_capacity_keeps_every_key():
     assert torch.equal(values, -torch.cat(pieces, 2))
 
 
-def test_a_cropped_cache_continues_as_if_the_rest_had_never_been():
-    trunk = tiny.trunk()
+def test_a_cropped_cache_continues_as_if_the_rest_had_never_been(make):
+    trunk = make()
     cache = trunk.cache()
     trunk.forward(IDS[:, :10], cache)
     first = trunk.forward(IDS[:, 10:], cache).logits
@@ -30,8 +29,8 @@ def test_a_cropped_cache_continues_as_if_the_rest_had_never_been():
     assert torch.equal(trunk.forward(IDS[:, 10:], cache).logits, first)
 
 
-def test_a_fork_goes_its_own_way():
-    trunk = tiny.trunk()
+def test_a_fork_goes_its_own_way(make):
+    trunk = make()
     cache = trunk.cache()
     trunk.forward(IDS, cache)
     fork = cache.fork([0, 0])
@@ -40,12 +39,12 @@ def test_a_fork_goes_its_own_way():
     assert cache.length == 40
     for row, token in enumerate((5, 6)):
         alone = trunk.forward(torch.tensor([[token]]), cache).logits[0]
-        torch.testing.assert_close(step[row], alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(step[row], alone, rtol=0, atol=1e-4)
         cache.crop(40)
 
 
-def test_a_fork_can_reorder_padded_rows():
-    trunk = tiny.trunk()
+def test_a_fork_can_reorder_padded_rows(make):
+    trunk = make()
     cache = trunk.cache(2, padding=[0, 30])
     trunk.forward(IDS.repeat(2, 1), cache)
     swapped = cache.fork([1, 0])
@@ -56,8 +55,8 @@ def test_a_fork_can_reorder_padded_rows():
 
 
 @pytest.mark.parametrize("length", [-1, 41])
-def test_cropping_to_what_is_not_there_is_refused(length):
-    trunk = tiny.trunk()
+def test_cropping_to_what_is_not_there_is_refused(make, length):
+    trunk = make()
     cache = trunk.cache()
     trunk.forward(IDS, cache)
     with pytest.raises(ModelError, match="40 positions"):

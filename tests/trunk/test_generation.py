@@ -23,8 +23,8 @@ def alone(trunk, prompt, limit, sampling=GREEDY, seed=0, end_ids=(), taps=dict):
     return [chosen.id for chosen in picks], cache
 
 
-def test_greedy_decode_is_the_librarys_own_generate():
-    trunk = tiny.trunk()
+def test_greedy_decode_is_the_librarys_own_generate(make):
+    trunk = make()
     model = tiny.llama()
     for prompt in PROMPTS:
         expected = model.generate(
@@ -34,20 +34,20 @@ def test_greedy_decode_is_the_librarys_own_generate():
         assert alone(trunk, prompt, 40)[0] == expected[0, len(prompt) :].tolist()
 
 
-def test_the_last_token_picked_is_not_in_the_cache():
-    picked, cache = alone(tiny.trunk(), PROMPTS[0], 6)
+def test_the_last_token_picked_is_not_in_the_cache(make):
+    picked, cache = alone(make(), PROMPTS[0], 6)
     assert cache.length == len(PROMPTS[0]) + len(picked) - 1
 
 
-def test_decoding_ends_with_the_end_token():
-    trunk = tiny.trunk()
+def test_decoding_ends_with_the_end_token(make):
+    trunk = make()
     free, _ = alone(trunk, PROMPTS[0], 10)
     ended, _ = alone(trunk, PROMPTS[0], 10, end_ids={free[3]})
     assert ended == free[: free.index(free[3]) + 1]
 
 
-def test_taps_swapped_while_decoding_act_from_the_next_token_on():
-    trunk = tiny.trunk()
+def test_taps_swapped_while_decoding_act_from_the_next_token_on(make):
+    trunk = make()
     direction = torch.randn(32, generator=torch.Generator().manual_seed(1))
     force = []
 
@@ -73,15 +73,15 @@ def test_taps_swapped_while_decoding_act_from_the_next_token_on():
 @pytest.mark.parametrize(
     "sampling", [GREEDY, Sampling(temperature=1.3, top_p=0.9, repetition_penalty=1.2)]
 )
-def test_rows_of_a_ragged_batch_say_what_each_says_alone(sampling):
-    trunk = tiny.trunk()
+def test_rows_of_a_ragged_batch_say_what_each_says_alone(make, sampling):
+    trunk = make()
     batch = generate_batch(trunk, PROMPTS, limit=15, sampling=sampling, seeds=[3, 4, 5, 6])
     for prompt, seed, reply in zip(PROMPTS, [3, 4, 5, 6], batch, strict=True):
         assert reply == alone(trunk, prompt, 15, sampling, seed)[0]
 
 
-def test_each_row_of_a_batch_ends_at_its_own_end_token():
-    trunk = tiny.trunk()
+def test_each_row_of_a_batch_ends_at_its_own_end_token(make):
+    trunk = make()
     free = generate_batch(trunk, PROMPTS, limit=12)
     end = free[0][4]
     for reply, whole in zip(
@@ -90,8 +90,8 @@ def test_each_row_of_a_batch_ends_at_its_own_end_token():
         assert reply == (whole[: whole.index(end)] if end in whole else whole)
 
 
-def test_taps_of_a_batch_can_steer_one_row_alone():
-    trunk = tiny.trunk()
+def test_taps_of_a_batch_can_steer_one_row_alone(make):
+    trunk = make()
     push = torch.zeros(4, 1, 32)
     push[2] = 20 * torch.randn(32, generator=torch.Generator().manual_seed(1))
     steered = generate_batch(trunk, PROMPTS, limit=10, taps={1: (lambda h: push,)})
@@ -101,6 +101,6 @@ def test_taps_of_a_batch_can_steer_one_row_alone():
 
 
 @pytest.mark.parametrize("prompts", [[], [[5], []]])
-def test_a_batch_without_tokens_is_refused(prompts):
+def test_a_batch_without_tokens_is_refused(make, prompts):
     with pytest.raises(ModelError, match="at least one"):
-        generate_batch(tiny.trunk(), prompts, limit=3)
+        generate_batch(make(), prompts, limit=3)

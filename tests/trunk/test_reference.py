@@ -28,6 +28,15 @@ def test_a_tap_that_writes_nothing_leaves_the_logits_bit_identical():
     assert torch.equal(idle, bare_logits(tiny.llama(), IDS))
 
 
+def test_an_idle_tap_leaves_the_logits_of_its_execution_bit_identical(make):
+    trunk = make()
+    bare = trunk.forward(IDS, trunk.cache(), logits_at="all").logits
+    idle = trunk.forward(
+        IDS, trunk.cache(), taps={1: (lambda h: None,)}, reads=(0, 2), logits_at="all"
+    )
+    assert torch.equal(idle.logits, bare)
+
+
 def test_the_whole_cached_prefill_equals_the_models_own_cache_to_the_bit():
     model = tiny.llama()
     trunk = tiny.trunk()
@@ -38,16 +47,16 @@ def test_the_whole_cached_prefill_equals_the_models_own_cache_to_the_bit():
         assert torch.equal(trunk.forward(piece, ours, logits_at="all").logits, expected)
 
 
-def test_cached_decode_equals_the_full_forward():
-    trunk = tiny.trunk()
+def test_cached_decode_equals_the_full_forward(make):
+    trunk = make()
     full = trunk.forward(IDS, trunk.cache(), logits_at="all").logits[0]
     cache = trunk.cache()
     rows = [trunk.forward(IDS[:, i : i + 1], cache).logits[0, -1] for i in range(IDS.shape[1])]
     torch.testing.assert_close(torch.stack(rows), full, rtol=0, atol=1e-5)
 
 
-def test_a_written_delta_moves_the_residual_of_that_layer_and_what_follows():
-    trunk = tiny.trunk()
+def test_a_written_delta_moves_the_residual_of_that_layer_and_what_follows(make):
+    trunk = make()
     delta = torch.randn(1, IDS.shape[1], 32)
     clean = trunk.forward(IDS, trunk.cache(), reads=(0, 1, 2))
     moved = trunk.forward(IDS, trunk.cache(), taps={1: (lambda h: delta,)}, reads=(0, 1, 2))
@@ -57,8 +66,8 @@ def test_a_written_delta_moves_the_residual_of_that_layer_and_what_follows():
     assert not torch.equal(clean.logits, moved.logits)
 
 
-def test_two_taps_on_a_layer_see_the_same_stream_and_their_deltas_add_up():
-    trunk = tiny.trunk()
+def test_two_taps_on_a_layer_see_the_same_stream_and_their_deltas_add_up(make):
+    trunk = make()
     seen = []
 
     def tap(delta):
@@ -75,8 +84,8 @@ def test_two_taps_on_a_layer_see_the_same_stream_and_their_deltas_add_up():
     torch.testing.assert_close(both, summed)
 
 
-def test_a_swap_of_taps_between_two_tokens_takes_effect_at_the_next_one():
-    trunk = tiny.trunk()
+def test_a_swap_of_taps_between_two_tokens_takes_effect_at_the_next_one(make):
+    trunk = make()
     push = {1: (lambda h: torch.full_like(h, 3.0),)}
     cache = trunk.cache()
     trunk.forward(IDS[:, :-1], cache)
@@ -87,8 +96,8 @@ def test_a_swap_of_taps_between_two_tokens_takes_effect_at_the_next_one():
     torch.testing.assert_close(plain, trunk.forward(IDS, trunk.cache()).logits, rtol=0, atol=1e-5)
 
 
-def test_attaching_acts_on_every_forward_until_detached_bit_for_bit():
-    trunk = tiny.trunk()
+def test_attaching_acts_on_every_forward_until_detached_bit_for_bit(make):
+    trunk = make()
     before = trunk.forward(IDS, trunk.cache()).logits
     detach = trunk.attach(0, lambda h: torch.ones_like(h))
     other = trunk.attach(0, lambda h: torch.ones_like(h))
@@ -109,8 +118,8 @@ def test_closing_takes_every_hook_out_of_the_model():
     assert not any(layer._forward_hooks for layer in model.model.layers)
 
 
-def test_an_error_in_a_tap_leaves_no_tap_behind():
-    trunk = tiny.trunk()
+def test_an_error_in_a_tap_leaves_no_tap_behind(make):
+    trunk = make()
     before = trunk.forward(IDS, trunk.cache()).logits
 
     def broken(h):
@@ -121,8 +130,8 @@ def test_an_error_in_a_tap_leaves_no_tap_behind():
     assert torch.equal(trunk.forward(IDS, trunk.cache()).logits, before)
 
 
-def test_taps_write_per_row():
-    trunk = tiny.trunk()
+def test_taps_write_per_row(make):
+    trunk = make()
     pair = IDS.repeat(2, 1)
     push = torch.zeros(2, 1, 32)
     push[1] = 2.0
@@ -132,8 +141,8 @@ def test_taps_write_per_row():
     assert not torch.allclose(logits[1:], alone, atol=1e-2)
 
 
-def test_padded_rows_of_a_batch_equal_the_same_rows_alone():
-    trunk = tiny.trunk()
+def test_padded_rows_of_a_batch_equal_the_same_rows_alone(make):
+    trunk = make()
     short = IDS[:, :3]
     padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), short], 1)
     cache = trunk.cache(2, padding=[0, 5])
@@ -151,8 +160,8 @@ def test_padded_rows_of_a_batch_equal_the_same_rows_alone():
     )
 
 
-def test_a_zero_attention_bias_changes_nothing_and_a_large_one_silences_a_key():
-    trunk = tiny.trunk()
+def test_a_zero_attention_bias_changes_nothing_and_a_large_one_silences_a_key(make):
+    trunk = make()
     zero = torch.zeros(3, 1, 4, 1, IDS.shape[1])
     plain = trunk.forward(IDS, trunk.cache()).logits
     biased = trunk.forward(IDS, trunk.cache(), bias=zero).logits
@@ -167,8 +176,8 @@ def test_a_zero_attention_bias_changes_nothing_and_a_large_one_silences_a_key():
     assert not torch.allclose(plain, trunk.forward(changed, trunk.cache()).logits, atol=1e-4)
 
 
-def test_a_bias_on_one_layer_and_head_is_not_the_same_as_on_another():
-    trunk = tiny.trunk()
+def test_a_bias_on_one_layer_and_head_is_not_the_same_as_on_another(make):
+    trunk = make()
     outcomes = []
     for layer, head in ((0, 0), (0, 3), (2, 0)):
         bias = torch.zeros(3, 1, 4, 1, IDS.shape[1])
@@ -178,8 +187,8 @@ def test_a_bias_on_one_layer_and_head_is_not_the_same_as_on_another():
     assert not torch.allclose(outcomes[0], outcomes[2], atol=1e-4)
 
 
-def test_a_biased_decode_equals_the_biased_last_row_of_a_full_forward():
-    trunk = tiny.trunk()
+def test_a_biased_decode_equals_the_biased_last_row_of_a_full_forward(make):
+    trunk = make()
     total = IDS.shape[1]
     full = torch.zeros(3, 1, 4, total, total)
     full[:, :, :, -1, 2] = 3.0
@@ -192,14 +201,14 @@ def test_a_biased_decode_equals_the_biased_last_row_of_a_full_forward():
     torch.testing.assert_close(decoded, expected, rtol=0, atol=1e-5)
 
 
-def test_a_bias_of_the_wrong_shape_is_refused_with_the_right_one():
-    trunk = tiny.trunk()
+def test_a_bias_of_the_wrong_shape_is_refused_with_the_right_one(make):
+    trunk = make()
     with pytest.raises(ModelError, match=r"\[3, rows, 4, queries, 8\]"):
         trunk.forward(IDS, trunk.cache(), bias=torch.zeros(3, 1, 2, 1, 8))
 
 
-def test_the_gradient_to_the_bias_equals_the_finite_difference():
-    trunk = tiny.trunk()
+def test_the_gradient_to_the_bias_equals_the_finite_difference(make):
+    trunk = make()
     with trunk.differentiable() as run:
         cache = run.cache()
         run.forward(IDS[:, :5], cache)
@@ -221,22 +230,22 @@ def test_the_gradient_to_the_bias_equals_the_finite_difference():
     assert (gradient * direction).sum().item() == pytest.approx(measured.item(), rel=1e-2)
 
 
-def test_after_a_differentiable_run_forwards_build_no_graph_again():
-    trunk = tiny.trunk()
+def test_after_a_differentiable_run_forwards_build_no_graph_again(make):
+    trunk = make()
     with trunk.differentiable():
         pass
     assert not trunk.forward(IDS, trunk.cache()).logits.requires_grad
 
 
-def test_the_lens_of_the_last_layer_is_the_models_own_logits():
-    trunk = tiny.trunk()
+def test_the_lens_of_the_last_layer_is_the_models_own_logits(make):
+    trunk = make()
     step = trunk.forward(IDS, trunk.cache(), reads=(2,), logits_at="all")
     assert torch.equal(trunk.lens(step.reads[2][0]), step.logits[0])
 
 
 @pytest.mark.parametrize("layer", [-1, 3, 99])
-def test_a_layer_that_does_not_exist_is_refused_by_name(layer):
-    trunk = tiny.trunk()
+def test_a_layer_that_does_not_exist_is_refused_by_name(make, layer):
+    trunk = make()
     with pytest.raises(ModelError, match=f"Layer {layer} does not exist.*0 to 2"):
         trunk.forward(IDS, trunk.cache(), reads=(layer,))
 

@@ -37,7 +37,7 @@ def test_a_whole_machine_is_well(anima: Anima, lived: Lived) -> None:
     assert all(line.startswith("ok  ") for line in lines.values())
     assert "torch " in lines["packages"]
     assert "cpu (" in lines["device"]
-    assert "engine reference, 1 of " in lines["device"]
+    assert "engine fast (reference for what is no Llama), 1 of " in lines["device"]
     assert "anima models pull smollm2" in lines["model"]
     assert {"persona bob", "persona default"} < set(lines)
 

@@ -1,0 +1,229 @@
+"""The fast execution: a Llama on the CPU written out, behind the trunk interface.
+
+Residual stream, norms, attention and logits are float32; the linear layers are what `Weights` made
+of them. It knows layers and tensors, and neither text, tokens' meaning, nor who taps.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention, silu
+
+from anima.errors import ModelError
+from anima.trunk.fast_cache import FastCache
+from anima.trunk.fast_kernels import looked_up
+from anima.trunk.fast_shape import Shape, rotations
+from anima.trunk.fast_weights import LayerWeights, Weights
+from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, Trunk, TrunkInfo
+from anima.trunk.taps import merged, without, written
+
+
+class FastTrunk:
+    """A Llama in as few and as large tensor operations as its equations allow.
+
+    `reference` makes the same model in the reference execution, for runs with gradients.
+    """
+
+    def __init__(
+        self, weights: Weights, shape: Shape, info: TrunkInfo, *, reference: Callable[[], Trunk]
+    ) -> None:
+        self._weights = weights
+        self._shape = shape
+        self._info = info
+        self._reference = reference
+        self._attached: Taps = NO_TAPS
+        self._rotations = rotations(shape, min(shape.window, 1024))
+        self._epsilon = torch.full((1, 1), shape.epsilon)
+        self._share = 1 / shape.width
+
+    @property
+    def info(self) -> TrunkInfo:
+        return self._info
+
+    def cache(self, rows: int = 1, *, padding: Sequence[int] | None = None) -> FastCache:
+        """An empty cache of `rows` rows; `padding[r]` positions on the left of row r are ignored."""
+        void = None if padding is None or not any(padding) else torch.tensor(list(padding))
+        return FastCache(self._shape, rows, void)
+
+    def attach(self, layer: int, tap: Tap) -> Callable[[], None]:
+        """Put a tap on a layer for every forward to come; the function returned takes it off."""
+        self._check_layer(layer)
+        self._attached = merged(self._attached, {layer: (tap,)})
+
+        def detach() -> None:
+            self._attached = without(self._attached, layer, tap)
+
+        return detach
+
+    @torch.no_grad()
+    def forward(
+        self,
+        ids: Tensor,
+        cache: Cache,
+        *,
+        taps: Taps = NO_TAPS,
+        bias: Tensor | None = None,
+        reads: Sequence[int] = (),
+        logits_at: Literal["last", "all"] = "last",
+    ) -> Step:
+        """Run ids `[B, q]` after what the cache holds; see `Trunk.forward`."""
+        for layer in (*taps, *reads):
+            self._check_layer(layer)
+        rows, q = ids.shape
+        held = _own(cache, rows)
+        taps = merged(self._attached, taps)
+        turn = self._turn(held, q)
+        visible = _visible(held, q, bias)
+        if bias is not None:
+            self._check_bias(bias, held.length + q)
+        seen: dict[int, Tensor] = {}
+        new, total = held.room(q)
+        h = looked_up(self._weights.embedding, ids.reshape(-1))
+        for index, layer_weights in enumerate(self._weights.layers):
+            mask = _mask(visible, None if bias is None else bias[index], self._shape, q)
+            h = self._layer(layer_weights, h, rows, turn, new[index], total[index], mask)
+            if index in taps or index in reads:
+                h = self._shown(h, index, rows, taps, reads, seen)
+        held.extend(q)
+        h = h.view(rows, q, -1)
+        asked = h if logits_at == "all" else h[:, -1:]
+        logits = self._logits(asked.reshape(-1, h.shape[-1]))
+        return Step(logits=logits.view(rows, -1, logits.shape[-1]), reads=seen)
+
+    @torch.no_grad()
+    def lens(self, h: Tensor) -> Tensor:
+        """Final norm and head on residual rows `[n, d]` → `[n, V]` in float32 (the logit lens)."""
+        return self._logits(h.float())
+
+    def differentiable(self) -> AbstractContextManager[Trunk]:
+        """This model in the reference execution, made for as long as this lasts."""
+        return self._reference().differentiable()
+
+    def close(self) -> None:
+        """Take every tap off; there is no hook to take out."""
+        self._attached = NO_TAPS
+
+    def _layer(
+        self,
+        weights: LayerWeights,
+        h: Tensor,
+        rows: int,
+        turn: Tensor,
+        new: Tensor,
+        total: Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """One decoder layer on h `[B·q, d]`, which it overwrites and returns."""
+        x = self._normed(h, weights.attention_norm, weights.queries_keys_values.takes)
+        qkv = weights.queries_keys_values(x).float()
+        mixed = self._attention(qkv, rows, turn, new, total, mask)
+        h += weights.attention_out(mixed.to(weights.attention_out.takes))
+        x = self._normed(h, weights.inner_norm, weights.gate_up.takes)
+        gate, up = weights.gate_up(x).view(len(x), 2, -1).unbind(1)
+        h += weights.down(silu(gate).mul_(up))
+        return h
+
+    def _normed(self, h: Tensor, norm: Tensor, takes: torch.dtype) -> Tensor:
+        """The root-mean-square norm written out: torch's own falls apart into more operations."""
+        length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
+        factor = torch.addcmul(self._epsilon, length, length, value=self._share).rsqrt_()
+        return (h * norm).mul_(factor).to(takes)
+
+    def _attention(
+        self, qkv: Tensor, rows: int, turn: Tensor, new: Tensor, total: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """Rotate, remember and mix: qkv `[B·q, (H + 2 K)·D]` → `[B·q, H·D]`.
+
+        The query heads of one key head are rows of one product, so that keys are read once.
+        """
+        shape = self._shape
+        q = len(qkv) // rows
+        width, keys = shape.head_width, shape.key_value_heads
+        rotated = qkv[:, : (shape.heads + keys) * width].view(rows, q, -1, width // 2, 2)
+        torch.view_as_complex(rotated).mul_(turn)
+        queries = qkv[:, : shape.heads * width].view(rows, q, keys, shape.group, width)
+        remembered = qkv[:, shape.heads * width :].view(rows, q, 2, keys, width)
+        new.copy_(remembered.permute(2, 0, 3, 1, 4))
+        folded = queries.permute(0, 2, 3, 1, 4).reshape(rows, keys, shape.group * q, width)
+        mixed = scaled_dot_product_attention(folded, total[0], total[1], attn_mask=mask)
+        unfolded = mixed.view(rows, keys, shape.group, q, width).permute(0, 3, 1, 2, 4)
+        return unfolded.reshape(rows * q, shape.heads * width)
+
+    def _logits(self, h: Tensor) -> Tensor:
+        return self._weights.head(self._normed(h, self._weights.norm, torch.float32))
+
+    def _shown(
+        self,
+        h: Tensor,
+        index: int,
+        rows: int,
+        taps: Taps,
+        reads: Sequence[int],
+        seen: dict[int, Tensor],
+    ) -> Tensor:
+        """Show a layer's residual to who asked; what they were shown is not written to again."""
+        shown = h.view(rows, -1, h.shape[-1])
+        if index in reads:
+            seen[index] = shown
+        moved = written(shown, taps.get(index, ()))
+        return h.clone() if moved is None else moved.view(h.shape)
+
+    def _turn(self, cache: FastCache, q: int) -> Tensor:
+        """The rotations of q new positions, `[B or 1, q, 1, D/2]`."""
+        start, end = cache.length, cache.length + q
+        if end > len(self._rotations):
+            self._rotations = rotations(self._shape, max(end, 2 * len(self._rotations)))
+        if cache.padding is None:
+            return self._rotations[None, start:end, None]
+        positions = torch.arange(start, end) - cache.padding[:, None]
+        return self._rotations[positions.clamp(min=0)][:, :, None]
+
+    def _check_layer(self, layer: int) -> None:
+        if not 0 <= layer < self._shape.layers:
+            raise ModelError(
+                f"Layer {layer} does not exist in {self._info.model}: "
+                f"its layers are 0 to {self._shape.layers - 1}."
+            )
+
+    def _check_bias(self, bias: Tensor, total: int) -> None:
+        layers, _, heads, _, keys = bias.shape
+        if (layers, heads, keys) != (self._shape.layers, self._shape.heads, total):
+            raise ModelError(
+                f"An attention bias of shape {tuple(bias.shape)} does not fit: it must be "
+                f"[{self._shape.layers}, rows, {self._shape.heads}, queries, {total}]."
+            )
+
+
+def _own(cache: Cache, rows: int) -> FastCache:
+    if not isinstance(cache, FastCache):
+        raise ModelError(f"A {type(cache).__name__} is not a cache of this execution's.")
+    if cache.rows != rows:
+        raise ModelError(f"A cache of {cache.rows} rows does not fit ids of {rows}.")
+    return cache
+
+
+def _visible(cache: FastCache, q: int, bias: Tensor | None) -> Tensor | None:
+    """0 where a query sees a key, else −∞, `[B or 1, 1, 1, q, T]`; None where one sees them all."""
+    if q == 1 and cache.padding is None and bias is None:
+        return None
+    keys = torch.arange(cache.length + q)
+    queries = keys[cache.length :, None]
+    seen = (keys <= queries)[None]
+    if cache.padding is not None:
+        # A void position sees itself: a row of nothing but −∞ has no softmax.
+        seen = seen & ((keys >= cache.padding[:, None, None]) | (keys == queries))
+    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))[:, None, None]
+
+
+def _mask(visible: Tensor | None, bias: Tensor | None, shape: Shape, q: int) -> Tensor | None:
+    """What is added to the folded scores: `[B or 1, key-value heads or 1, group·q, T]`."""
+    if visible is None:
+        return None
+    if bias is not None:
+        grouped = bias.float().view(len(bias), -1, shape.group, *bias.shape[-2:])
+        visible = visible + grouped
+    rows, keys, _, _, total = visible.shape
+    return visible.expand(rows, keys, shape.group, q, total).reshape(rows, keys, -1, total)

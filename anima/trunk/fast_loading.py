@@ -1,0 +1,86 @@
+"""Decides whether the fast execution can run a model here, and makes it; knows files, no text."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from anima.errors import CorruptModelError, ModelError
+from anima.trunk import packed
+from anima.trunk.fast import FastTrunk
+from anima.trunk.fast_kernels import has_kernel
+from anima.trunk.fast_shape import Shape, shape_of
+from anima.trunk.fast_weights import Quantize, arrange, read_folder
+from anima.trunk.interface import Trunk, TrunkInfo
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The folder's `config.json`; raises CorruptModelError naming it."""
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptModelError(f"{path} cannot be read as a model's config: {error}") from error
+    if not isinstance(content, dict):
+        raise CorruptModelError(f"{path} holds no settings of a model: put the right file there.")
+    return content
+
+
+def obstacle(config: Mapping[str, Any], *, device: str, dtype: str) -> str | None:
+    """Why the fast execution cannot run this model so, or None."""
+    if device != "cpu":
+        return f"the fast execution runs on the CPU, not on {device}."
+    if dtype != "float32":
+        return f"the fast execution keeps its residual stream in float32, not in {dtype}."
+    try:
+        shape_of(config)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def form(quantize: str, *, is_packed: bool, say: Callable[[str], None]) -> Quantize:
+    """The form of the weights for a setting: `auto` is that of the file, where the CPU can."""
+    if quantize == "none" or (quantize == "auto" and not is_packed):
+        return "none"
+    if not has_kernel():
+        say("This CPU has no fast product in 4 bits: the model runs unpacked, in float32.")
+        return "none"
+    return "int8" if quantize == "int8" else "int4"
+
+
+def load_fast(
+    folder: Path,
+    *,
+    name: str,
+    fingerprint: str,
+    quantize: str,
+    reference: Callable[[], Trunk],
+    say: Callable[[str], None],
+) -> FastTrunk:
+    """The model of a folder, converted or saved by transformers, in the fast execution."""
+    shape = shape_of(config_of(folder))
+    is_packed = packed.is_converted(folder)
+    chosen = form(quantize, is_packed=is_packed, say=say)
+    found = packed.read_packed(folder) if is_packed else read_folder(folder)
+    weights = arrange(found, shape, chosen, say)
+    info = fast_info(shape, name=name, fingerprint=fingerprint, quantize=chosen)
+    return FastTrunk(weights, shape, info, reference=reference)
+
+
+def fast_info(shape: Shape, *, name: str, fingerprint: str, quantize: Quantize) -> TrunkInfo:
+    """What there is to know of a model in this execution."""
+    return TrunkInfo(
+        model=name,
+        fingerprint=fingerprint,
+        engine="fast",
+        device="cpu",
+        dtype="float32",
+        layers=shape.layers,
+        width=shape.width,
+        heads=shape.heads,
+        key_value_heads=shape.key_value_heads,
+        vocabulary=shape.vocabulary,
+        window=shape.window,
+        quantize=quantize,
+    )
