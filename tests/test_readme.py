@@ -1,5 +1,6 @@
 """What the README shows was run: its table, its commands, its code, its picture."""
 
+import html
 import os
 import re
 import shlex
@@ -93,7 +94,7 @@ def test_the_picture_shows_what_the_chat_says_today(smollm2_cache, monkeypatch):
     terminal = talk()
     terminal.close()
     picture = PICTURE.read_text(encoding="utf-8").replace("&#160;", " ")
-    drawn = "".join(re.findall(r"<text[^>]*>(.*?)</text>", picture))
+    drawn = html.unescape("".join(re.findall(r"<text[^>]*>(.*?)</text>", picture)))
     for line in terminal.text.splitlines():
         if "tokens/s" in line:  # the speed is this machine's and this minute's
             continue
