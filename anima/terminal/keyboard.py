@@ -137,8 +137,7 @@ class Keyboard:
 
     def refresh(self) -> None:
         """Ask for the toolbar's facts again, from any thread."""
-        if not self._plain:
-            self._session.app.invalidate()
+        self._in_prompt(self._session.app.invalidate)
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
@@ -173,8 +172,12 @@ class Keyboard:
 
     def _in_prompt(self, action: Callable[[], object]) -> None:
         app = self._session.app
-        if app.loop is not None and app.is_running:
-            app.loop.call_soon_threadsafe(action, context=app.context)
+        # Read once: the prompt may end, and its loop close, while another thread stands here.
+        loop, context = app.loop, app.context
+        if loop is None or context is None or not app.is_running:
+            return
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(action, context=context)
 
     def _end(self) -> None:
         if not self._session.app.is_done:
