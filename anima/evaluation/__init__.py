@@ -1,0 +1,1 @@
+"""The evidence: measures, arms, statistics and texts behind `anima eval`; shows nothing itself."""
