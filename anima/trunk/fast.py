@@ -1,12 +1,12 @@
 """The fast execution: a Llama on the CPU written out, behind the trunk interface.
 
 Residual stream, norms, attention and logits are float32; the linear layers are what `Weights` made
-of them. It knows layers and tensors, and neither text, tokens' meaning, nor who taps.
+of them: packed ones run through the compiled step, dense ones through torch. It knows layers and tensors, and neither text, tokens' meaning, nor who taps.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -14,11 +14,14 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 
 from anima.errors import ModelError
 from anima.trunk.fast_cache import FastCache
-from anima.trunk.fast_kernels import looked_up
+from anima.trunk.fast_kernels import Blocks
 from anima.trunk.fast_shape import Shape, rotations
 from anima.trunk.fast_weights import LayerWeights, Weights
 from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, Trunk, TrunkInfo
 from anima.trunk.taps import merged, without, written
+
+if TYPE_CHECKING:
+    from anima.trunk.fast_step import CompiledStep
 
 
 class FastTrunk:
@@ -38,6 +41,7 @@ class FastTrunk:
         self._rotations = rotations(shape, min(shape.window, 1024))
         self._epsilon = torch.full((1, 1), shape.epsilon)
         self._share = 1 / shape.width
+        self._steps = _steps(weights, shape)
 
     @property
     def info(self) -> TrunkInfo:
@@ -75,22 +79,24 @@ class FastTrunk:
         rows, q = ids.shape
         held = _own(cache, rows)
         taps = merged(self._attached, taps)
-        turn = self._turn(held, q)
-        visible = _visible(held, q, bias)
         if bias is not None:
             self._check_bias(bias, held.length + q)
-        seen: dict[int, Tensor] = {}
         new, total = held.room(q)
-        h = looked_up(self._weights.embedding, ids.reshape(-1))
+        h = self._embedded(ids.reshape(-1))
+        seen: dict[int, Tensor] = {}
+        apart = 1 if logits_at == "all" else q
+        if self._steps is not None:
+            logits = self._stepped(self._steps, h, held, bias, apart, taps, reads, seen)
+            held.extend(q)
+            return Step(logits=logits.view(rows, -1, logits.shape[-1]), reads=seen)
+        turn, visible = self._turn(held, q), _visible(held, q, bias)
         for index, layer_weights in enumerate(self._weights.layers):
             mask = _mask(visible, None if bias is None else bias[index], self._shape, q)
             h = self._layer(layer_weights, h, rows, turn, new[index], total[index], mask)
             if index in taps or index in reads:
                 h = self._shown(h, index, rows, taps, reads, seen)
         held.extend(q)
-        h = h.view(rows, q, -1)
-        asked = h if logits_at == "all" else h[:, -1:]
-        logits = self._logits(asked.reshape(-1, h.shape[-1]))
+        logits = self._logits(h[apart - 1 :: apart])
         return Step(logits=logits.view(rows, -1, logits.shape[-1]), reads=seen)
 
     @torch.no_grad()
@@ -106,6 +112,38 @@ class FastTrunk:
         """Take every tap off; there is no hook to take out."""
         self._attached = NO_TAPS
 
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """ids `[n]` → the first residual rows `[n, d]`, new in memory."""
+        embedding = self._weights.embedding
+        return embedding.rows_at(ids) if isinstance(embedding, Blocks) else embedding[ids]
+
+    def _stepped(
+        self,
+        steps: "CompiledStep",
+        h: Tensor,
+        cache: FastCache,
+        bias: Tensor | None,
+        apart: int,
+        taps: Taps,
+        reads: Sequence[int],
+        seen: dict[int, Tensor],
+    ) -> Tensor:
+        """All layers by the compiled step, which stops after each that somebody looks at."""
+        rows, last = cache.rows, self._shape.layers
+        q = len(h) // rows
+        turn = self._turn(cache, q).expand(rows, q, 1, -1)
+        turns = torch.view_as_real(turn).reshape(len(h), -1)
+        if bias is not None:
+            bias = bias.float()
+        first = 0
+        for stop in sorted({*taps, *reads}):
+            steps.layers(h, cache, turns, first, stop + 1, bias=bias, apart=0)
+            h = self._shown(h, stop, rows, taps, reads, seen)
+            first = stop + 1
+        logits = steps.layers(h, cache, turns, first, last, bias=bias, apart=apart)
+        assert logits is not None
+        return logits
+
     def _layer(
         self,
         weights: LayerWeights,
@@ -117,20 +155,19 @@ class FastTrunk:
         mask: Tensor | None,
     ) -> Tensor:
         """One decoder layer on h `[B·q, d]`, which it overwrites and returns."""
-        x = self._normed(h, weights.attention_norm, weights.queries_keys_values.takes)
-        qkv = weights.queries_keys_values(x).float()
+        qkv = weights.queries_keys_values(self._normed(h, weights.attention_norm))
         mixed = self._attention(qkv, rows, turn, new, total, mask)
-        h += weights.attention_out(mixed.to(weights.attention_out.takes))
-        x = self._normed(h, weights.inner_norm, weights.gate_up.takes)
-        gate, up = weights.gate_up(x).view(len(x), 2, -1).unbind(1)
-        h += weights.down(silu(gate).mul_(up))
+        h += weights.attention_out(mixed)
+        both = weights.gate_up(self._normed(h, weights.inner_norm))
+        gate, up = both.view(len(h), -1, 2, self._shape.turn).unbind(2)
+        h += weights.down(silu(gate).mul_(up).view(len(h), -1))
         return h
 
-    def _normed(self, h: Tensor, norm: Tensor, takes: torch.dtype) -> Tensor:
+    def _normed(self, h: Tensor, norm: Tensor) -> Tensor:
         """The root-mean-square norm written out: torch's own falls apart into more operations."""
         length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
         factor = torch.addcmul(self._epsilon, length, length, value=self._share).rsqrt_()
-        return (h * norm).mul_(factor).to(takes)
+        return (h * norm).mul_(factor)
 
     def _attention(
         self, qkv: Tensor, rows: int, turn: Tensor, new: Tensor, total: Tensor, mask: Tensor | None
@@ -153,7 +190,7 @@ class FastTrunk:
         return unfolded.reshape(rows * q, shape.heads * width)
 
     def _logits(self, h: Tensor) -> Tensor:
-        return self._weights.head(self._normed(h, self._weights.norm, torch.float32))
+        return self._weights.head(self._normed(h, self._weights.norm))
 
     def _shown(
         self,
@@ -195,6 +232,15 @@ class FastTrunk:
                 f"An attention bias of shape {tuple(bias.shape)} does not fit: it must be "
                 f"[{self._shape.layers}, rows, {self._shape.heads}, queries, {total}]."
             )
+
+
+def _steps(weights: Weights, shape: Shape) -> "CompiledStep | None":
+    """The compiled step, where the weights are packed and heads divide into its vectors."""
+    if not isinstance(weights.head, Blocks) or shape.head_width % 16:
+        return None
+    from anima.trunk.fast_step import CompiledStep
+
+    return CompiledStep(weights, shape)
 
 
 def _own(cache: Cache, rows: int) -> FastCache:

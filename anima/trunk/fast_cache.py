@@ -12,12 +12,17 @@ _FIRST_CAPACITY = 256
 
 
 class FastCache:
-    """Keys and values of all layers, float32; `padding` `[B]` positions on the left are void."""
+    """Keys and values of all layers, float32; `padding` `[B]` positions on the left are void.
+
+    `buffer` `[L, 2, B, key-value heads, capacity, head width]` holds them, valid up to `length`;
+    `void` is the padding with its zeros.
+    """
 
     def __init__(self, shape: Shape, rows: int, padding: Tensor | None = None) -> None:
         self.padding = padding
+        self.void = torch.zeros(rows, dtype=torch.long) if padding is None else padding
         self._held = 0
-        self._buffer = torch.empty(
+        self.buffer = torch.empty(
             shape.layers, 2, rows, shape.key_value_heads, _FIRST_CAPACITY, shape.head_width
         )
 
@@ -27,7 +32,7 @@ class FastCache:
 
     @property
     def rows(self) -> int:
-        return self._buffer.shape[2]
+        return self.buffer.shape[2]
 
     def room(self, tokens: int) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """By layer: where the keys and values of so many new tokens go, and all up to them.
@@ -36,10 +41,10 @@ class FastCache:
         the next call. The tokens count as held only after `extend`.
         """
         end = self._held + tokens
-        if end > self._buffer.shape[-2]:
-            self._grow(max(end, 2 * self._buffer.shape[-2]))
-        new = self._buffer[..., self._held : end, :].unbind(0)
-        return new, self._buffer[..., :end, :].unbind(0)
+        if end > self.buffer.shape[-2]:
+            self._grow(max(end, 2 * self.buffer.shape[-2]))
+        new = self.buffer[..., self._held : end, :].unbind(0)
+        return new, self.buffer[..., :end, :].unbind(0)
 
     def extend(self, tokens: int) -> None:
         """Count the tokens that `room` was made for as held."""
@@ -56,11 +61,12 @@ class FastCache:
         index = torch.tensor(list(rows), dtype=torch.long)
         other = FastCache.__new__(FastCache)
         other._held = self._held
-        other._buffer = self._buffer[:, :, index]
+        other.buffer = self.buffer[:, :, index]
         other.padding = None if self.padding is None else self.padding[index]
+        other.void = self.void[index]
         return other
 
     def _grow(self, capacity: int) -> None:
-        old = self._buffer
-        self._buffer = old.new_empty((*old.shape[:-2], capacity, old.shape[-1]))
-        self._buffer[..., : self._held, :] = old[..., : self._held, :]
+        old = self.buffer
+        self.buffer = old.new_empty((*old.shape[:-2], capacity, old.shape[-1]))
+        self.buffer[..., : self._held, :] = old[..., : self._held, :]

@@ -1,42 +1,31 @@
-"""Products of few rows with a frozen matrix, dense or in 4 or 8 bits; knows no model.
+"""Products of rows with a frozen matrix, dense or in 4 or 8 bits, and rounding to those bits.
 
-The packed kinds run on `aten::_weight_int4pack_mm_for_cpu`, whose values are
-(q − 8)·scale + zero in groups of 32, q four bits, scale and zero bfloat16, sums in float32.
+It knows no model.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from anima.trunk.fast_crew import crew
 from anima.trunk.packed import GROUP, EightBit, FourBit, Packed
 
-_ROWS_AT_ONCE = 8
-"""Beyond this many rows in one call the kernel's time per row grows again."""
-_FEW_ROWS = 64
-"""Up to here the kernel is faster than unpacking the matrix for one dense product."""
-_BLOCK = 16
-"""The kernel wants a multiple of this many rows of the matrix."""
-_RESCORED = 256
+_ROWS = 16
 
 
 class Product(Protocol):
     """A frozen matrix [out, in] that multiplies rows."""
 
-    @property
-    def takes(self) -> torch.dtype:
-        """The dtype of the rows to give it."""
-
     def __call__(self, x: Tensor) -> Tensor:
-        """`[M, in]` → `[M, out]`."""
+        """`[n, in]` → `[n, out]`, float32."""
 
 
 class Dense:
     """A matrix in float32."""
-
-    takes = torch.float32
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight
@@ -45,79 +34,77 @@ class Dense:
         return linear(x, self._weight)
 
 
-class Nibbles:
-    """A matrix in groups of 32 values of 4 bits, or of two 4-bit halves of 8 bits.
+class Blocks:
+    """A matrix in 4 or 8 bits, arranged for the compiled product: blocks of 16 rows.
 
-    Many rows at once are multiplied densely by a matrix unpacked for the call and let go after it,
-    so that the weights are in memory once.
+    `data` int32 [blocks, groups, 80 or 136]: for each group of 32 columns the weights of 16 rows,
+    four columns of a row in one number, then the rows' scales and (in 4 bits) minima in float16.
+    8-bit weights are stored 128 too large. Values are exactly those of the packed matrix.
     """
-
-    takes = torch.bfloat16
 
     def __init__(self, weight: FourBit | EightBit) -> None:
-        self._weight = weight
-        self._out = weight.scale.shape[0]
-        self._halves = isinstance(weight, EightBit)
-        self._packed, self._scales = (
-            _pack_eight(weight) if isinstance(weight, EightBit) else _pack_four(weight)
-        )
-        self._dense = torch.bfloat16 if _multiplies_bfloat16() else torch.float32
+        self.bits = 4 if isinstance(weight, FourBit) else 8
+        self.rows, self.columns = weight.shape
+        missing = -self.rows % _ROWS
+        if isinstance(weight, FourBit):
+            numbers = _padded(weight.packed, missing).view(torch.int32)
+            halves = [weight.scale, weight.minimum]
+        else:
+            numbers = _padded(weight.values, missing).view(torch.int32) ^ -0x7F7F7F80
+            halves = [weight.scale]
+        groups = self.columns // GROUP
+        parts = [numbers.view(-1, _ROWS, groups, numbers.shape[1] // groups).permute(0, 2, 3, 1)]
+        for half in halves:
+            by_group = _padded(half, missing).view(-1, _ROWS, groups).permute(0, 2, 1)
+            parts.append(by_group.reshape(-1).view(torch.int32).view(-1, groups, 1, _ROWS // 2))
+        self.data = torch.cat([part.flatten(2) for part in parts], 2)
+
+    @property
+    def blocks(self) -> int:
+        return len(self.data)
+
+    @property
+    def address(self) -> int:
+        """Where the first block lies in memory."""
+        return self.data.data_ptr()
 
     def __call__(self, x: Tensor) -> Tensor:
-        if len(x) <= _ROWS_AT_ONCE:
-            return self._few(x)
-        if len(x) <= _FEW_ROWS:
-            return torch.cat([self._few(part) for part in torch.split(x, _ROWS_AT_ONCE)])
-        return linear(x.to(self._dense), self._weight.dequantised().to(self._dense))
+        from anima.trunk.fast_compiled import counters, product, rounded_floats
 
-    def _few(self, x: Tensor) -> Tensor:
-        if self._halves:
-            x = torch.cat((x, x), 1)
-        kernel = torch.ops.aten._weight_int4pack_mm_for_cpu
-        product: Tensor = kernel(x, self._packed, GROUP, self._scales)
-        return product[:, : self._out]
+        together = crew(torch.get_num_threads())
+        out = np.empty((len(x), self.blocks * _ROWS), np.float32)
+        rounded = np.empty((together.threads, rounded_floats(len(x), self.columns)), np.float32)
+        together(
+            product, counters(1), together.pieces, self.bits, self.address,
+            x.contiguous().numpy(), 0, 0.0, rounded, out,
+        )  # fmt: skip
+        return torch.from_numpy(out)[:, : self.rows]
 
-
-class Head:
-    """The head in 8 bits: every logit by the kernel, the best of each row again in float32.
-
-    The kernel's results are bfloat16, whose steps at usual logits are larger than many a lead of
-    the first over the second; the rescored ones are exact.
-    """
-
-    takes = torch.float32
-
-    def __init__(self, weight: EightBit) -> None:
-        self._weight = weight
-        self._product = Nibbles(weight)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if len(x) > _ROWS_AT_ONCE:
-            return _exact(self._weight, x)
-        logits = self._product(x.bfloat16()).float()
-        best = logits.topk(min(_RESCORED, logits.shape[1]), sorted=False).indices
-        rows = looked_up(self._weight, best)
-        return logits.scatter_(1, best, torch.bmm(rows, x[:, :, None])[..., 0])
+    def rows_at(self, ids: Tensor) -> Tensor:
+        """Rows of the matrix: ids `[n]` → `[n, in]` in float32."""
+        groups = self.columns // GROUP
+        found = self.data[ids // _ROWS]
+        lane = ids % _ROWS
+        index = lane[:, None, None, None]
+        count = 2 if self.bits == 4 else 1
+        numbers = found[..., : -8 * count].view(len(ids), groups, -1, _ROWS)
+        packed = numbers.gather(3, index.expand(-1, groups, numbers.shape[2], 1))
+        halves = found[..., -8 * count :].contiguous().view(torch.float16)
+        halves = halves.view(len(ids), groups, count, _ROWS)
+        scales = halves.gather(3, index.expand(-1, groups, count, 1))[..., 0]
+        if self.bits == 4:
+            bytes_ = packed.contiguous().view(torch.uint8).view(len(ids), -1)
+            scale, minimum = scales.unbind(2)
+            return FourBit(packed=bytes_, scale=scale, minimum=minimum).dequantised()
+        values = (packed ^ -0x7F7F7F80).contiguous().view(torch.int8).view(len(ids), -1)
+        return EightBit(values=values, scale=scales[..., 0]).dequantised()
 
 
-def looked_up(weight: Packed, ids: Tensor) -> Tensor:
-    """Rows of a matrix in float32: ids of any shape → `[*ids.shape, in]`."""
-    if isinstance(weight, Tensor):
-        return weight[ids]
-    if isinstance(weight, FourBit):
-        flat = ids.reshape(-1)
-        part = FourBit(
-            packed=weight.packed[flat], scale=weight.scale[flat], minimum=weight.minimum[flat]
-        )
-        return part.dequantised().view(*ids.shape, -1)
-    values, scale = weight.values[ids], weight.scale[ids].float()
-    return (values.view(*scale.shape, GROUP) * scale[..., None]).view(values.shape)
-
-
-def _exact(weight: EightBit, x: Tensor) -> Tensor:
-    """Every logit in float32, the head unpacked piece by piece."""
-    pieces = zip(torch.split(weight.values, 8192), torch.split(weight.scale, 8192), strict=True)
-    return torch.cat([linear(x, EightBit(values=v, scale=s).dequantised()) for v, s in pieces], 1)
+def _padded(part: Tensor, rows: int) -> Tensor:
+    """With so many rows of zeros after the last."""
+    if rows == 0:
+        return part.contiguous()
+    return torch.cat((part, part.new_zeros(rows, part.shape[1])))
 
 
 def stacked(parts: Sequence[Packed]) -> Packed:
@@ -173,49 +160,3 @@ def in_eight_bits(weight: Tensor) -> EightBit:
     step = torch.where(scale == 0, 1, scale).float()[..., None]
     q = (groups / step).round().clamp(-127, 127).to(torch.int8)
     return EightBit(values=q.view(weight.shape), scale=scale)
-
-
-def has_kernel() -> bool:
-    """Whether this CPU has the vector form of the 4-bit product; the plain one is of no use."""
-    return torch.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2")
-
-
-def _multiplies_bfloat16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(
-        torch.cpu._is_avx512_bf16_supported()
-    )
-
-
-def _pack_four(weight: FourBit) -> tuple[Tensor, Tensor]:
-    rows, groups = weight.scale.shape
-    bytes_ = weight.packed.view(rows, groups, 1, GROUP // 2)
-    q = torch.cat((bytes_ & 15, bytes_ >> 4), 2).view(rows, groups * GROUP)
-    scale = weight.scale.float()
-    zero = weight.minimum.float() + 8 * scale
-    return _kernel_form(q, scale, _balanced(q, scale, zero))
-
-
-def _pack_eight(weight: EightBit) -> tuple[Tensor, Tensor]:
-    """q + 128 = 16·high + low: both halves side by side, the rows multiplied by either."""
-    shifted = weight.values.view(torch.uint8) ^ 128
-    q = torch.cat((shifted >> 4, shifted & 15), 1)
-    scale = weight.scale.float()
-    scales = torch.cat((16 * scale, scale), 1)
-    zeros = torch.cat((torch.zeros_like(scale), 8 * scale), 1)
-    return _kernel_form(q, scales, _balanced(q, scales, zeros))
-
-
-def _balanced(q: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-    """The zeros that keep each group's mean when its scale is rounded to bfloat16."""
-    mean = q.view(*scale.shape, GROUP).sum(-1, dtype=torch.float32) / GROUP
-    return zero + (scale - scale.bfloat16().float()) * (mean - 8)
-
-
-def _kernel_form(q: Tensor, scale: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
-    missing = -len(q) % _BLOCK
-    if missing:
-        q, scale, zero = (
-            torch.cat((part, part.new_zeros(missing, part.shape[1]))) for part in (q, scale, zero)
-        )
-    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(q.int(), 1)
-    return packed, torch.stack((scale.t(), zero.t()), -1).bfloat16().contiguous()

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from anima.errors import CorruptModelError, ModelError
 from anima.trunk import packed
 from anima.trunk.fast import FastTrunk
-from anima.trunk.fast_kernels import has_kernel
+from anima.trunk.fast_compiling import keep_compiled
 from anima.trunk.fast_shape import Shape, shape_of
 from anima.trunk.fast_weights import Quantize, arrange, read_folder
 from anima.trunk.interface import Trunk, TrunkInfo
@@ -39,12 +41,17 @@ def obstacle(config: Mapping[str, Any], *, device: str, dtype: str) -> str | Non
     return None
 
 
-def form(quantize: str, *, is_packed: bool, say: Callable[[str], None]) -> Quantize:
-    """The form of the weights for a setting: `auto` is that of the file, where the CPU can."""
+def form(quantize: str, *, is_packed: bool, cache: Path, say: Callable[[str], None]) -> Quantize:
+    """The form of the weights for a setting: `auto` is that of the file.
+
+    Packed products are compiled for this CPU; where that cannot be, `say` hears it once.
+    """
     if quantize == "none" or (quantize == "auto" and not is_packed):
         return "none"
-    if not has_kernel():
-        say("This CPU has no fast product in 4 bits: the model runs unpacked, in float32.")
+    try:
+        keep_compiled(cache, say)
+    except ImportError as error:
+        say(f"Nothing can be compiled here ({error}): the model runs unpacked, in float32.")
         return "none"
     return "int8" if quantize == "int8" else "int4"
 
@@ -55,17 +62,24 @@ def load_fast(
     name: str,
     fingerprint: str,
     quantize: str,
+    cache: Path,
     reference: Callable[[], Trunk],
     say: Callable[[str], None],
 ) -> FastTrunk:
-    """The model of a folder, converted or saved by transformers, in the fast execution."""
+    """The model of a folder, converted or saved by transformers, in the fast execution.
+
+    What is compiled for it is kept under `cache`.
+    """
     shape = shape_of(config_of(folder))
     is_packed = packed.is_converted(folder)
-    chosen = form(quantize, is_packed=is_packed, say=say)
+    chosen = form(quantize, is_packed=is_packed, cache=cache, say=say)
     found = packed.read_packed(folder) if is_packed else read_folder(folder)
     weights = arrange(found, shape, chosen, say)
     info = fast_info(shape, name=name, fingerprint=fingerprint, quantize=chosen)
-    return FastTrunk(weights, shape, info, reference=reference)
+    trunk = FastTrunk(weights, shape, info, reference=reference)
+    # Whatever is still to be compiled is compiled here, and not in the first reply.
+    trunk.forward(torch.zeros((1, 1), dtype=torch.long), trunk.cache())
+    return trunk
 
 
 def fast_info(shape: Shape, *, name: str, fingerprint: str, quantize: Quantize) -> TrunkInfo:

@@ -42,6 +42,16 @@ class Shape:
         """Query heads that share one key and value head."""
         return self.heads // self.key_value_heads
 
+    @property
+    def turn(self) -> int:
+        """Rows of gate, then so many of up, that follow one another in their one matrix."""
+        return 16 if self.inner % 16 == 0 else self.inner
+
+    def in_turn(self) -> Tensor:
+        """The order of the rows of gate and up, one below the other, that makes them take turns."""
+        rows = torch.arange(2 * self.inner).view(2, -1, self.turn)
+        return rows.transpose(0, 1).reshape(-1)
+
 
 def shape_of(config: Mapping[str, Any]) -> Shape:
     """The shape in a `config.json`; ModelError with the reason where the fast execution has none.

@@ -11,12 +11,10 @@ from torch import Tensor
 
 from anima.errors import CorruptModelError
 from anima.trunk.fast_kernels import (
+    Blocks,
     Dense,
-    Head,
-    Nibbles,
     Product,
     full,
-    has_kernel,
     in_eight_bits,
     in_four_bits,
     reordered,
@@ -30,7 +28,10 @@ Quantize = Literal["int4", "int8", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerWeights:
-    """One decoder layer: q, k and v as one product, so gate and up; norms `[1, d]`."""
+    """One decoder layer: q, k and v as one product, so gate and up; norms `[1, d]`.
+
+    The rows of gate and up take turns, `Shape.turn` of each.
+    """
 
     attention_norm: Tensor
     queries_keys_values: Product
@@ -42,9 +43,9 @@ class LayerWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A whole model; `embedding` is read row by row and stays as the file has it."""
+    """A whole model; `embedding` is read row by row, and is the head itself where they are tied."""
 
-    embedding: Packed
+    embedding: Tensor | Blocks
     layers: tuple[LayerWeights, ...]
     norm: Tensor
     head: Product
@@ -68,19 +69,16 @@ def arrange(
             f"Widths {shape.width} and {shape.inner} do not divide into groups of {GROUP}: "
             "this model runs unpacked, in float32."
         )
-    head_name = "lm_head.weight" if "lm_head.weight" in found else "model.embed_tokens.weight"
     embedding = _of(found, "model.embed_tokens.weight", (shape.vocabulary, shape.width))
+    tied = "lm_head.weight" not in found
+    last = embedding if tied else _of(found, "lm_head.weight", (shape.vocabulary, shape.width))
+    layers = tuple(_layer(found, shape, bits, index) for index in range(shape.layers))
+    norm = _norm(found, "model.norm.weight", shape)
     if bits == "none":
-        embedding = full(embedding)
-    if head_name == "lm_head.weight":
-        head = _of(found, head_name, (shape.vocabulary, shape.width))
-    else:
-        head = embedding
+        return Weights(embedding=full(embedding), layers=layers, norm=norm, head=Dense(full(last)))
+    head = Blocks(_eight(last))
     return Weights(
-        embedding=embedding,
-        layers=tuple(_layer(found, shape, bits, index) for index in range(shape.layers)),
-        norm=_norm(found, "model.norm.weight", shape),
-        head=Dense(full(head)) if bits == "none" else Head(_eight(head)),
+        embedding=head if tied else Blocks(_eight(embedding)), layers=layers, norm=norm, head=head
     )
 
 
@@ -121,17 +119,17 @@ def _layer(found: Mapping[str, Packed], shape: Shape, bits: Quantize, index: int
         queries_keys_values=_product(stacked((*both, attention("v", keys))), bits),
         attention_out=_product(out, bits),
         inner_norm=_norm(found, f"{place}.post_attention_layernorm.weight", shape),
-        gate_up=_product(stacked((inner("gate"), inner("up"))), bits),
+        gate_up=_product(reordered(stacked((inner("gate"), inner("up"))), shape.in_turn()), bits),
         down=_product(down, bits),
     )
 
 
 def _product(weight: Packed, bits: Quantize) -> Product:
-    if bits == "none" or not has_kernel():
+    if bits == "none":
         return Dense(full(weight))
     if bits == "int8":
-        return Nibbles(_eight(weight))
-    return Nibbles(weight if isinstance(weight, FourBit) else in_four_bits(full(weight)))
+        return Blocks(_eight(weight))
+    return Blocks(weight if isinstance(weight, FourBit) else in_four_bits(full(weight)))
 
 
 def _eight(weight: Packed) -> EightBit:

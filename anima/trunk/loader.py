@@ -20,6 +20,7 @@ from anima.trunk import catalog, hub, packed, store
 from anima.trunk.fast_loading import config_of, load_fast, obstacle
 from anima.trunk.interface import Trunk
 from anima.trunk.manifest import read_manifest
+from anima.trunk.static_loading import device_obstacle, load_static
 from anima.trunk.tokens import Tokenizer, read_tokenizer
 
 if TYPE_CHECKING:
@@ -46,14 +47,14 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wish:
-    """What is to be loaded and how: `offload` is the folder for what fits on no device."""
+    """What is to be loaded and how; below `cache` lies what can be made again."""
 
     name: str
     device: str
     dtype: str
     engine: str
     quantize: str
-    offload: Path
+    cache: Path
     say: Callable[[str], None]
 
 
@@ -81,7 +82,7 @@ def load(
         )
     wish = _Wish(
         name=name, device=choose_device(device), dtype=dtype, engine=engine, quantize=quantize,
-        offload=home.cache / "offload", say=say,
+        cache=home.cache, say=say,
     )  # fmt: skip
     found = catalog.resolve(name)
     if isinstance(found, catalog.Entry) and found.wheel is not None:
@@ -159,12 +160,22 @@ def _trunk(
     """The model in the execution wished for; with `auto` in the fast one wherever that can be."""
     if wish.engine == "reference":
         return reference()
-    wanted = "float32" if dtype == "auto" else dtype
-    hindrance = obstacle(config, device=wish.device, dtype=wanted)
+    on_device = wish.device != "cpu"
+    if on_device:
+        kind = DTYPES.get(dtype, torch.bfloat16)
+        hindrance = device_obstacle(config, bits=8 * kind.itemsize, free=free_memory(wish.device))
+    else:
+        wanted = "float32" if dtype == "auto" else dtype
+        hindrance = obstacle(config, device=wish.device, dtype=wanted)
+    if hindrance is None and on_device:
+        return load_static(
+            folder, name=wish.name, fingerprint=fingerprint, quantize=wish.quantize,
+            device=wish.device, dtype=kind, reference=reference, say=wish.say,
+        )  # fmt: skip
     if hindrance is None:
         return load_fast(
             folder, name=wish.name, fingerprint=fingerprint, quantize=wish.quantize,
-            reference=reference, say=wish.say,
+            cache=wish.cache, reference=reference, say=wish.say,
         )  # fmt: skip
     if wish.engine == "fast":
         raise UsageError(f"{wish.name}: {hindrance} Choose --engine auto.")
@@ -181,7 +192,7 @@ def _packed_reference(wish: _Wish, folder: Path, fingerprint: str) -> "Reference
     state = packed.load_state(folder)
     config = LlamaConfig.from_json_file(str(folder / "config.json"))
     parameters = sum(weight.numel() for weight in state.values())
-    chosen = choose_dtype(wish.dtype, wish.device, parameters, _free(wish.device))
+    chosen = choose_dtype(wish.dtype, wish.device, parameters, free_memory(wish.device))
     model = LlamaForCausalLM.from_pretrained(
         None, config=config, state_dict=state, dtype=chosen, attn_implementation=ATTENTION
     )
@@ -201,7 +212,7 @@ def _load_folder(wish: _Wish, folder: Path, sampling: Mapping[str, float]) -> Lo
     name = wish.name
     config = config_of(folder)
     # A checkpoint of half precision has two bytes a parameter, the usual case.
-    chosen = choose_dtype(wish.dtype, wish.device, size // 2, _free(wish.device))
+    chosen = choose_dtype(wish.dtype, wish.device, size // 2, free_memory(wish.device))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
@@ -239,9 +250,9 @@ def _folder_reference(
 
     from anima.trunk.reference import ATTENTION, ReferenceTrunk
 
-    where = placement(wish.device, size // 2 * chosen.itemsize, _free(wish.device))
+    where = placement(wish.device, size // 2 * chosen.itemsize, free_memory(wish.device))
     options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "device_map": where}
-    options["offload_folder"] = str(wish.offload)
+    options["offload_folder"] = str(wish.cache / "offload")
     try:
         try:
             model = AutoModelForCausalLM.from_pretrained(
@@ -288,7 +299,8 @@ def _end_ids(*found: int | list[int] | None) -> frozenset[int]:
     return frozenset(ids)
 
 
-def _free(device: str) -> int:
+def free_memory(device: str) -> int:
+    """Bytes free for weights on a device."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     if device == "mps":

@@ -10,10 +10,8 @@ from anima.errors import UsageError
 from anima.home import find_home
 from anima.trunk import loader
 from anima.trunk.convert import convert
-from anima.trunk.fast_kernels import has_kernel
 
 IDS = torch.tensor([[5, 80, 81, 82, 90, 7]])
-needs_kernel = pytest.mark.skipif(not has_kernel(), reason="this CPU has no 4-bit product")
 
 
 @pytest.fixture
@@ -31,20 +29,28 @@ def logits(trunk, ids=IDS):
     return trunk.forward(ids, trunk.cache(len(ids)), logits_at="all").logits
 
 
-@needs_kernel
 def test_a_converted_model_runs_fast_in_the_files_own_bits(converted, said):
     trunk = load(converted, said)
     assert (trunk.info.engine, trunk.info.quantize, trunk.info.dtype) == ("fast", "int4", "float32")
-    assert said == []
+    assert len(said) <= 1  # that something is compiled, the first time
+
+
+def test_where_nothing_can_be_compiled_the_model_runs_unpacked_and_it_is_said(
+    converted, said, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert load(converted, said).info.quantize == "none"
+    assert len(said) == 1
+    assert "unpacked" in said[0]
 
 
 def test_unpacked_it_equals_the_reference_and_packed_it_is_near(converted):
     exact = logits(load(converted, engine="reference"))
     assert (logits(load(converted, quantize="none")) - exact).norm() / exact.norm() < 1e-4
     # The first token only: this model's weights are so large that attention flips on a rounding.
-    for quantize in ("int4", "int8"):
+    for quantize, loss in (("int4", 1e-3), ("int8", 0.03)):
         near = logits(load(converted, quantize=quantize))
-        assert (near - exact)[:, 0].norm() / exact[:, 0].norm() < 0.03
+        assert (near - exact)[:, 0].norm() / exact[:, 0].norm() < loss
 
 
 def test_a_packed_model_differentiates_in_the_reference_execution(converted):
@@ -60,7 +66,7 @@ def test_a_folder_of_a_llama_runs_fast_and_packs_where_asked(tmp_path):
     folder = tiny.save(tmp_path / "m")
     assert load(folder).info.engine == "fast"
     assert load(folder).info.quantize == "none"
-    assert load(folder, quantize="int8").info.quantize == ("int8" if has_kernel() else "none")
+    assert load(folder, quantize="int8").info.quantize == "int8"
 
 
 def test_another_architecture_runs_in_the_reference_execution_and_says_why(tmp_path, said):
