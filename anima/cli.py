@@ -17,7 +17,7 @@ import click
 
 from anima.errors import AnimaError, Interrupted, UsageError
 from anima.terminal import completion, flags
-from anima.terminal.shell import house, models, personas, sessions, settings
+from anima.terminal.shell import evaluation, house, models, personas, sessions, settings
 from anima.version import __version__
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ for _command in (
     sessions.sessions,
     sessions.replay,
     settings.config,
+    evaluation.evaluate,
     house.paths,
     house.doctor,
     house.completion,

