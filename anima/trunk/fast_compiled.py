@@ -39,7 +39,7 @@ _LINE = 64
 """Bytes between two counters, so that no two share a cache line."""
 _PATIENCE = 2000
 """Looks at a counter before the core is offered to somebody else."""
-_KEYS_AT_ONCE = 128
+_KEYS_AT_ONCE = 64
 _QUERIES_AT_ONCE = 16
 
 
@@ -97,7 +97,7 @@ def scratch_floats(model: Model, tokens: int, positions: int) -> int:
     return (
         rounded_floats(tokens, max(model.inner, model.norms.shape[1], model.heads * model.head_width))
         + 2 * ROWS * tokens
-        + group * (model.head_width + (positions // ROWS + 1) * ROWS)
+        + group * (model.head_width + 1 + (positions // ROWS + 1) * ROWS)
     )  # fmt: skip
 
 
@@ -252,15 +252,17 @@ def _turn(x: Array, turns: Array, scale: "np.floating[Any]", out: Array) -> None
 @_compiled
 def _mix(
     query: Array, keys: int, values: int, first: int, last: int, heads: int, width: int,
-    bias: Array, score: Array, out: int,
+    bias: Array, room: Array, out: Array,
 ) -> None:  # fmt: skip
-    """Mix values first … last − 1 for the query heads `[heads·width]` that share these keys.
+    """Mix values first … last − 1 into out, both `[heads·width]`, by queries that share their keys.
 
-    bias `[heads, last]`, or of no columns. Keys are read in runs that stay near the core for all
+    bias `[heads, last]`, or of no columns; `room` for the heads' sums and scores. Keys are read in runs that stay near the core for all
     the heads.
     """
     count, vectors = last - first, width // ROWS
     padded = (count + ROWS - 1) // ROWS * ROWS
+    totals, score = room[:heads], room[heads:]
+    out[:] = 0
     for start in range(0, count, _KEYS_AT_ONCE):
         run = min(_KEYS_AT_ONCE, count - start)
         for head in range(heads):
@@ -273,14 +275,19 @@ def _mix(
         row[count:] = -3e38
         if bias.shape[1] > 0:
             row[:count] += bias[head, first:last]
-        row[:count] /= exponentials(row.ctypes.data, padded // ROWS)
+        totals[head] = exponentials(row.ctypes.data, padded // ROWS)
     for start in range(0, count, _KEYS_AT_ONCE):
         run = min(_KEYS_AT_ONCE, count - start)
         for head in range(heads):
             mix(
                 score.ctypes.data + 4 * (head * padded + start),
-                values + 4 * (first + start) * width, out + 4 * head * width, run, vectors,
+                values + 4 * (first + start) * width, out.ctypes.data + 4 * head * width, run,
+                vectors,
             )  # fmt: skip
+    for head in range(heads):
+        share = np.float32(1.0) / totals[head]
+        for i in range(head * width, (head + 1) * width):
+            out[i] *= share
 
 
 @_compiled
@@ -307,7 +314,7 @@ def _remember(counter: int, pieces: int, model: Model, past: Past, work: Work, l
 
 @_compiled
 def _attend(
-    counter: int, model: Model, past: Past, work: Work, layer: int, query: Array, score: Array
+    counter: int, model: Model, past: Past, work: Work, layer: int, query: Array, room: Array
 ) -> int:
     """One phase: a piece is a run of one row's queries on one key head."""
     size, shared = model.head_width, model.key_heads
@@ -332,14 +339,13 @@ def _attend(
                     query[g * size : (g + 1) * size],
                 )  # fmt: skip
             out = work.mixed[m, k * group * size : (k + 1) * group * size]
-            out[:] = 0
             end = past.held + i + 1
             heads = slice(k * group, (k + 1) * group)
             # A void position sees itself: there is no softmax of nothing.
             _mix(
                 query, keys.ctypes.data, values.ctypes.data, min(past.padding[row], end - 1), end,
                 group, size, past.bias[layer, row % past.bias.shape[1], heads, i % past.bias.shape[3]],
-                score, out.ctypes.data,
+                room, out,
             )  # fmt: skip
         add_one(counter + _LINE)
 
@@ -362,7 +368,7 @@ def step(
     pair = mine[used:].ctypes.data
     used += 2 * ROWS * tokens
     query = mine[used : used + attention // model.key_heads]
-    score = mine[used + attention // model.key_heads :]
+    room = mine[used + attention // model.key_heads :]
     h, qkv, mixed, gated_ = (
         work.h.ctypes.data, work.qkv.ctypes.data, work.mixed.ctypes.data, work.inner.ctypes.data,
     )  # fmt: skip
@@ -379,7 +385,7 @@ def step(
             epsilon, rounded, qkv, three, 0,
         )  # fmt: skip
         counter = _remember(counter, min(pieces, tokens), model, past, work, layer)
-        counter = _attend(counter, model, past, work, layer, query, score)
+        counter = _attend(counter, model, past, work, layer, query, room)
         counter = _project(
             counter, pieces, bits, blocks[1], width // ROWS, mixed, attention, tokens, attention,
             0, epsilon, rounded, h, width, 1,

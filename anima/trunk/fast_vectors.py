@@ -89,6 +89,23 @@ def _total(b: Builder, x: Value) -> Value:
     return b.call(add, [ir.Constant(_FLOAT, -0.0), x], fastmath=("reassoc",))
 
 
+def _totals(b: Builder, make: Callable[[int], Value], first: int = 0, bit: int = 3) -> Value:
+    """Lane i is the sum of the lanes of make(i), made in order: a tree of 15 additions for 16."""
+    if bit < 0:
+        return make(first)
+    left = _totals(b, make, first, bit - 1)
+    right = _totals(b, make, first + (1 << bit), bit - 1)
+    chosen = [
+        16 * (lane >> bit & 1) for lane in range(16)
+    ]  # the left vector's lanes or the right's
+    low = [start + (lane & ~(1 << bit)) for lane, start in enumerate(chosen)]
+    high = [start + (lane | 1 << bit) for lane, start in enumerate(chosen)]
+    return b.fadd(
+        b.shuffle_vector(left, right, ir.Constant(_INTS, low)),
+        b.shuffle_vector(left, right, ir.Constant(_INTS, high)),
+    )
+
+
 def _exponential(b: Builder, x: Value) -> Value:
     """eˣ in each lane to a relative error below 2e-7 (x = n·ln 2 + r, a polynomial in r)."""
     x = _call(b, "llvm.maxnum.v16f32", _FLOATS, x, _every(_FLOATS, -87.0))
@@ -286,14 +303,22 @@ def scores(typing: Any, query: Any, keys: Any, out: Any, count: Any, vectors: An
         query, keys, out, count, vectors = arguments
         size = b.mul(vectors, _whole(64))
 
+        def product(parts: list[Value], key: Value) -> Value:
+            total = b.fmul(parts[0], _at(b, key, 0, _FLOATS))
+            for i in range(1, len(parts)):
+                total = _fma(b, parts[i], _at(b, key, 64 * i, _FLOATS), total)
+            return total
+
         def fixed(width: int) -> None:
             parts = [_at(b, query, 64 * i, _FLOATS) for i in range(width)]
-            with cgutils.for_range(b, count) as loop:
-                key = b.add(keys, b.mul(loop.index, size))
-                total = b.fmul(parts[0], _at(b, key, 0, _FLOATS))
-                for i in range(1, width):
-                    total = _fma(b, parts[i], _at(b, key, 64 * i, _FLOATS), total)
-                _put(b, _total(b, total), out, b.mul(loop.index, _whole(4)))
+            whole = b.and_(count, _whole(-16))
+            with cgutils.for_range_slice(b, _whole(0), whole, _whole(16)) as (t, _):
+                key = b.add(keys, b.mul(t, size))
+                sums = _totals(b, lambda i: product(parts, b.add(key, _whole(64 * width * i))))
+                _put(b, sums, out, b.mul(t, _whole(4)))
+            with cgutils.for_range_slice(b, whole, count, _whole(1)) as (t, _):
+                total = product(parts, b.add(keys, b.mul(t, size)))
+                _put(b, _total(b, total), out, b.mul(t, _whole(4)))
 
         def general() -> None:
             total = cgutils.alloca_once(b, _FLOATS)
