@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from captured import Captured
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -15,6 +16,9 @@ from anima.trunk.fast_shape import shape_of
 from anima.trunk.fast_weights import arrange
 from anima.trunk.loader import Loaded
 from anima.trunk.reference import ATTENTION, ReferenceTrunk
+from anima.trunk.static import StaticTrunk
+from anima.trunk.static_graphs import Runner
+from anima.trunk.static_weights import placed
 from anima.trunk.tokens import Tokenizer
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -65,7 +69,23 @@ def fast(seed: int = 0, **options: int) -> FastTrunk:
     )  # fmt: skip
 
 
-EXECUTIONS = {"reference": trunk, "fast": fast}
+def static(seed: int = 0, *, runner: Runner | None = None, **options: int) -> StaticTrunk:
+    """The same model as `trunk(seed)`, in the fast execution of devices, on the CPU."""
+    model = llama(seed, **options)
+    shape = shape_of({**model.config.to_dict(), "architectures": ["LlamaForCausalLM"]})
+    info = fast_info(shape, name="tiny", fingerprint=f"tiny-{seed}", quantize="none")
+    weights = placed(model.state_dict(), shape, torch.device("cpu"), torch.float32)
+    return StaticTrunk(
+        weights, shape, info, reference=lambda: trunk(seed, **options), runner=runner
+    )
+
+
+def captured(seed: int = 0, **options: int) -> StaticTrunk:
+    """The same with what a CUDA graph would do."""
+    return static(seed, runner=Captured(), **options)
+
+
+EXECUTIONS = {"reference": trunk, "fast": fast, "static": static, "captured": captured}
 
 
 def loaded(seed: int = 0, *, engine: str = "reference", **options: int) -> Loaded:

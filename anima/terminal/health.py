@@ -1,6 +1,6 @@
 """What `anima doctor` looks at: packages, device, model, personas, files, settings, terminal.
 
-It changes and locks nothing, and goes on where something is broken: that is what it is for.
+With --check it runs the model too. It changes and locks nothing, and goes on where something is broken: that is what it is for.
 """
 
 import locale
@@ -9,17 +9,21 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anima import config
 from anima.config import Settings
 from anima.errors import AnimaError, ConfigError, ModelError
 from anima.home import Home
 from anima.version import __version__
+
+if TYPE_CHECKING:
+    from anima.trunk.conformance import Case
 
 _SHOWN_FIRST = ("torch", "transformers", "tokenizers", "sae-lens", "rich", "prompt-toolkit")
 _DISTRIBUTION = "anima-runtime"
@@ -36,9 +40,12 @@ class Finding:
 
 
 def examine(
-    home: Home, environ: Mapping[str, str], flags: Mapping[str, object]
+    home: Home, environ: Mapping[str, str], flags: Mapping[str, object], *, check: bool = False
 ) -> Iterator[Finding]:
-    """Every finding, in the order in which a person would look; raises UsageError for a flag."""
+    """Every finding, in the order in which a person would look; raises UsageError for a flag.
+
+    `check` runs the model as well, a minute or so: whether it does here what it must do anywhere.
+    """
     yield _good(
         "anima", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"
     )
@@ -57,14 +64,17 @@ def examine(
         ("space", partial(_space, home)),
         ("terminal", partial(_terminal, environ)),
         ("editor", partial(_editor, environ)),
+        *([("check", partial(_conformance, home, settings))] if check else []),
     )
-    for subject, check in checks:
+    for subject, look in checks:
         try:
-            yield from check()
+            yield from look()
         except AnimaError as error:
             yield _bad(subject, str(error))
         except OSError as error:
             yield _bad(subject, f"{error.filename or subject}: {error.strerror or error}.")
+        except ImportError as error:
+            yield _bad(subject, f"not looked at, as a package cannot be loaded ({error}).")
 
 
 def _without(flags: Mapping[str, object]) -> Settings:
@@ -119,7 +129,7 @@ def _device(settings: Settings) -> Iterator[Finding]:
     device = choose_device(settings.device)
     name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
     threads = settings.threads or torch.get_num_threads()
-    fast = device == "cpu" and settings.dtype in ("auto", "float32")
+    fast = device != "cpu" or settings.dtype in ("auto", "float32")
     own = "fast (reference for what is no Llama)" if fast else "reference"
     engine = own if settings.engine == "auto" else settings.engine
     cores = os.cpu_count() or 1
@@ -143,6 +153,7 @@ def _model(home: Home, settings: Settings) -> Iterator[Finding]:
             )
             return
         yield _good("model", f"{settings.model}, your own folder")
+        yield from _execution(settings, found.path)
         return
     rows = {row.name: row for row in store.models_list(home)}
     row = rows.get(settings.model)
@@ -151,20 +162,65 @@ def _model(home: Home, settings: Settings) -> Iterator[Finding]:
                     f"({(row.size or 0) / 1e6:.0f} MB), or: anima models pull {row.name}")  # fmt: skip
         return
     if row is None or row.state == "remote":
-        yield _good("model", _hub_model(home, settings.model))
+        yield from _hub_model(home, settings)
         return
     folder = store.path(home, settings.model)
     manifest = store.verify(folder)
     yield _good("model", f"{row.name}, {len(manifest.files)} files whole, {folder}")
+    yield from _execution(settings, folder)
 
 
-def _hub_model(home: Home, model: str) -> str:
+def _hub_model(home: Home, settings: Settings) -> Iterator[Finding]:
     from anima.trunk import store
 
     try:
-        return f"{model} in the hub's cache, {store.path(home, model)}"
+        folder = store.path(home, settings.model)
     except ModelError as error:  # to be fetched is no fault
-        return str(error)
+        yield _good("model", str(error))
+        return
+    yield _good("model", f"{settings.model} in the hub's cache, {folder}")
+    yield from _execution(settings, folder)
+
+
+def _execution(settings: Settings, folder: Path) -> Iterator[Finding]:
+    """In which execution the model would run, and why."""
+    from anima.trunk.foreseen import foreseen
+    from anima.trunk.loader import choose_device
+
+    text = foreseen(
+        folder, device=choose_device(settings.device), dtype=settings.dtype,
+        engine=settings.engine, quantize=settings.quantize,
+    )  # fmt: skip
+    yield _good("execution", f"{settings.model}: {text}")
+
+
+def _conformance(home: Home, settings: Settings) -> Iterator[Finding]:
+    """The checks of a random model on this device, then those of the model in use if it is here."""
+    from anima.trunk import conformance_cases, store
+    from anima.trunk.loader import choose_device
+
+    device = choose_device(settings.device)
+    yield from _checked(conformance_cases.random_cases(device))
+    try:
+        store.path(home, settings.model)
+    except ModelError as error:
+        yield _good("check", f"only a random model was checked: {error}")
+        return
+    own = conformance_cases.own_cases(
+        home, settings.model, device=device, dtype=settings.dtype, engine=settings.engine,
+        quantize=settings.quantize,
+    )  # fmt: skip
+    yield from _checked(own)
+
+
+def _checked(cases: Iterable[tuple[str, "Case"]]) -> Iterator[Finding]:
+    from anima.trunk.conformance import conform
+
+    for name, case in cases:
+        for each in conform(case):
+            yield Finding(
+                subject="check", ok=each.passed, text=f"{name}: {each.name}, {each.figure}"
+            )
 
 
 def _personas(home: Home) -> Iterator[Finding]:

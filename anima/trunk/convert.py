@@ -17,13 +17,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gguf import GGMLQuantizationType, GGUFReader
+from gguf import GGMLQuantizationType, GGUFReader, quants
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -35,6 +35,8 @@ from anima.trunk.manifest import MANIFEST, SCHEMA, FileRecord, Manifest, sha256_
 WEIGHTS = "weights.safetensors"
 GROUP = 32
 """Weights that share one scale, in a Q4_1 and in a Q8_0 block."""
+
+_MINUS_EIGHT = np.float16(-8)  # a power of two: the product is exact
 
 Array = npt.NDArray[Any]
 
@@ -79,19 +81,25 @@ class _Reader(GGUFReader):  # type: ignore[misc]  # gguf's types are not followe
         return default
 
 
-def convert(gguf: Path, target: Path, *, source: Mapping[str, str]) -> Manifest:
+def convert(
+    gguf: Path,
+    target: Path,
+    *,
+    source: Mapping[str, str],
+    say: Callable[[str], None] = lambda message: None,
+) -> Manifest:
     """Convert a GGUF file of a Llama into the folder `target`, replacing what is there.
 
     All is written and synced beside the target first and takes its name in one rename; a temporary
-    folder that a kill leaves is called `.<name>.*.tmp`. `source` goes into the manifest. Raises
-    CorruptModelError (not a whole GGUF file), ModelError (one that this cannot convert),
+    folder that a kill leaves is called `.<name>.*.tmp`. `source` goes into the manifest; `say` hears
+    which kinds of tensors lose their packed form. Raises CorruptModelError (not a whole GGUF file), ModelError (one that this cannot convert),
     StorageError, and lets the OSError of a disk that refuses pass.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.convert.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        manifest = _write(gguf, temporary, target.name, source)
+        manifest = _write(gguf, temporary, target.name, source, say)
         _publish(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -99,11 +107,14 @@ def convert(gguf: Path, target: Path, *, source: Mapping[str, str]) -> Manifest:
     return manifest
 
 
-def _write(gguf: Path, folder: Path, model: str, source: Mapping[str, str]) -> Manifest:
+def _write(
+    gguf: Path, folder: Path, model: str, source: Mapping[str, str], say: Callable[[str], None]
+) -> Manifest:
     with _explained(gguf):
         reader = _Reader(gguf)
         config = llama_config(reader)
         tensors = _tensors(reader, config)
+        kinds = _dequantised_kinds(reader)
         tokenizer = build_tokenizer(reader)
         texts = {
             "config.json": _json(config),
@@ -112,6 +123,11 @@ def _write(gguf: Path, folder: Path, model: str, source: Mapping[str, str]) -> M
             "tokenizer_config.json": _json(_tokenizer_config(reader)),
             "chat_template.jinja": str(reader.value("tokenizer.chat_template")),
         }
+    if kinds:
+        say(
+            f"{gguf.name} has tensors of type {', '.join(kinds)}, which Anima does not multiply "
+            "packed: they are unpacked into float32, exactly, and take more room."
+        )
     _save(folder / WEIGHTS, tensors)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
@@ -346,17 +362,20 @@ def _unpacked(name: str, kind: GGMLQuantizationType, rows: Array) -> dict[str, A
 
     Q4_1: `.packed` uint8 [out, in/2], `.scale` and `.minimum` float16 [out, in/32]. Byte k of the
     16 bytes of a group holds value k in its low and value k+16 in its high four bits; a value is
-    scale·q + minimum. Q8_0: `.values` int8 [out, in] and `.scale` float16 [out, in/32]; a value is
-    scale·q. F32: `.weight` float32, as it is.
+    scale·q + minimum. Q4_0, whose values are scale·(q − 8), likewise. Q8_0: `.values` int8 [out, in]
+    and `.scale` float16 [out, in/32]; a value is scale·q. All others: `.weight` float32, what the
+    file means.
     """
-    if kind == GGMLQuantizationType.F32:
-        return {f"{name}.weight": rows.astype(np.float32, copy=False)}
-    if kind == GGMLQuantizationType.Q4_1:
-        blocks = rows.reshape(rows.shape[0], -1, 4 + GROUP // 2)
+    if kind in (GGMLQuantizationType.Q4_1, GGMLQuantizationType.Q4_0):
+        halves = 2 if kind == GGMLQuantizationType.Q4_1 else 1
+        blocks = rows.reshape(rows.shape[0], -1, 2 * halves + GROUP // 2)
+        scale = _halves(blocks[..., 0:2])
         return {
-            f"{name}.packed": np.ascontiguousarray(blocks[..., 4:]).reshape(rows.shape[0], -1),
-            f"{name}.scale": _halves(blocks[..., 0:2]),
-            f"{name}.minimum": _halves(blocks[..., 2:4]),
+            f"{name}.packed": np.ascontiguousarray(blocks[..., 2 * halves :]).reshape(
+                rows.shape[0], -1
+            ),
+            f"{name}.scale": scale,
+            f"{name}.minimum": _halves(blocks[..., 2:4]) if halves == 2 else scale * _MINUS_EIGHT,
         }
     if kind == GGMLQuantizationType.Q8_0:
         blocks = rows.reshape(rows.shape[0], -1, 2 + GROUP)
@@ -365,9 +384,23 @@ def _unpacked(name: str, kind: GGMLQuantizationType, rows: Array) -> dict[str, A
             f"{name}.values": values.reshape(rows.shape[0], -1),
             f"{name}.scale": _halves(blocks[..., 0:2]),
         }
-    raise ModelError(
-        f"Its tensor {name} is stored as {kind.name}; only Q4_1, Q8_0 and F32 can be converted."
-    )
+    try:
+        full = quants.dequantize(rows, kind)
+    except NotImplementedError as error:
+        raise ModelError(
+            f"Its tensor {name} is stored as {kind.name}, which is unknown."
+        ) from error
+    return {f"{name}.weight": full.astype(np.float32, copy=False)}
+
+
+def _dequantised_kinds(reader: _Reader) -> list[str]:
+    """The types of tensors that `_unpacked` turns into float32, by name."""
+    kept = {
+        GGMLQuantizationType.F32, GGMLQuantizationType.Q4_0, GGMLQuantizationType.Q4_1,
+        GGMLQuantizationType.Q8_0,
+    }  # fmt: skip
+    found = {GGMLQuantizationType(tensor.tensor_type) for tensor in reader.tensors}
+    return sorted(kind.name for kind in found - kept)
 
 
 def _halves(pairs: Array) -> Array:

@@ -18,22 +18,28 @@ from anima.trunk.fast_vectors import (
     GROUP,
     ROWS,
     add_one,
+    added,
     block_product,
     dot,
     exponentials,
+    filled,
+    float_at,
     gated,
     instructions,
     mix,
     round_group,
+    scaled,
     scores,
     seen,
+    turned,
 )
 
 Array = np.ndarray[Any, Any]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_FOUR_1, _FOUR_4, _FOUR_8 = (block_product(4, tokens, instructions()) for tokens in (1, 4, 8))
-_EIGHT_1, _EIGHT_4, _EIGHT_8 = (block_product(8, tokens, instructions()) for tokens in (1, 4, 8))
+# Four tokens at once keep all their sums in registers; eight do not, and take twice the time.
+_FOUR_1, _FOUR_4 = (block_product(4, tokens, instructions()) for tokens in (1, 4))
+_EIGHT_1, _EIGHT_4 = (block_product(8, tokens, instructions()) for tokens in (1, 4))
 _FOUR_BYTES, _EIGHT_BYTES = BLOCK_BYTES[4], BLOCK_BYTES[8]
 _LINE = 64
 """Bytes between two counters, so that no two share a cache line."""
@@ -97,7 +103,7 @@ def scratch_floats(model: Model, tokens: int, positions: int) -> int:
     return (
         rounded_floats(tokens, max(model.inner, model.norms.shape[1], model.heads * model.head_width))
         + 2 * ROWS * tokens
-        + group * (model.head_width + 1 + (positions // ROWS + 1) * ROWS)
+        + group * (positions // ROWS + 2) * ROWS
     )  # fmt: skip
 
 
@@ -177,21 +183,17 @@ def _multiply(
             high, s = rounded + m * columns, scales + 4 * m * groups
             low, t = high + tokens * columns, s + 4 * tokens * groups
             o = out + 4 * (m * stride + block * ROWS)
-            left = tokens - m
+            four = tokens - m >= 4
             if bits == 4:
-                if left >= 8:
-                    _FOUR_8(w, high, low, s, t, o, groups, stride, add)
-                elif left >= 4:
+                if four:
                     _FOUR_4(w, high, low, s, t, o, groups, stride, add)
                 else:
                     _FOUR_1(w, high, low, s, t, o, groups, stride, add)
-            elif left >= 8:
-                _EIGHT_8(w, high, low, s, t, o, groups, stride, add)
-            elif left >= 4:
+            elif four:
                 _EIGHT_4(w, high, low, s, t, o, groups, stride, add)
             else:
                 _EIGHT_1(w, high, low, s, t, o, groups, stride, add)
-            m += 8 if left >= 8 else 4 if left >= 4 else 1
+            m += 4 if four else 1
 
 
 @_compiled
@@ -241,87 +243,87 @@ def _gate(
 
 
 @_compiled
-def _turn(x: Array, turns: Array, scale: "np.floating[Any]", out: Array) -> None:
-    """Neighbouring pairs of one head rotated by their (cos, sin) and scaled."""
-    for i in range(0, len(turns), 2):
-        a, b, cosine, sine = x[i], x[i + 1], turns[i], turns[i + 1]
-        out[i] = (a * cosine - b * sine) * scale
-        out[i + 1] = (a * sine + b * cosine) * scale
-
-
-@_compiled
 def _mix(
-    query: Array, keys: int, values: int, first: int, last: int, heads: int, width: int,
-    bias: Array, room: Array, out: Array,
+    query: int, keys: int, values: int, count: int, heads: int, width: int, bias: int, apart: int,
+    score: int, out: int,
 ) -> None:  # fmt: skip
-    """Mix values first … last − 1 into out, both `[heads·width]`, by queries that share their keys.
+    """Mix `count` values into out by the queries, both `[heads·width]`, that share their keys.
 
-    bias `[heads, last]`, or of no columns; `room` for the heads' sums and scores. Keys are read in runs that stay near the core for all
+    bias is the address of the first head's row or 0, the next head's being `apart` floats on;
+    `score` has room for the heads' scores. Keys are read in runs that stay near the core for all
     the heads.
     """
-    count, vectors = last - first, width // ROWS
-    padded = (count + ROWS - 1) // ROWS * ROWS
-    totals, score = room[:heads], room[heads:]
-    out[:] = 0
+    vectors = width // ROWS
+    padded = (count + ROWS - 1) // ROWS
+    row = 4 * ROWS * padded
+    filled(out, np.float32(0.0), heads * vectors)
+    for head in range(heads):
+        filled(score + head * row + row - 4 * ROWS, np.float32(-3e38), 1)
     for start in range(0, count, _KEYS_AT_ONCE):
         run = min(_KEYS_AT_ONCE, count - start)
         for head in range(heads):
             scores(
-                query.ctypes.data + 4 * head * width, keys + 4 * (first + start) * width,
-                score.ctypes.data + 4 * (head * padded + start), run, vectors,
+                query + 4 * head * width, keys + 4 * start * width, score + head * row + 4 * start,
+                run, vectors,
             )  # fmt: skip
+    total = score + heads * row
     for head in range(heads):
-        row = score[head * padded : (head + 1) * padded]
-        row[count:] = -3e38
-        if bias.shape[1] > 0:
-            row[:count] += bias[head, first:last]
-        totals[head] = exponentials(row.ctypes.data, padded // ROWS)
+        if bias != 0:
+            added(score + head * row, bias + 4 * head * apart, count)
+        share = np.float32(1.0) / exponentials(score + head * row, padded)
+        filled(total + 4 * ROWS * head, share, 1)
     for start in range(0, count, _KEYS_AT_ONCE):
         run = min(_KEYS_AT_ONCE, count - start)
         for head in range(heads):
             mix(
-                score.ctypes.data + 4 * (head * padded + start),
-                values + 4 * (first + start) * width, out.ctypes.data + 4 * head * width, run,
-                vectors,
+                score + head * row + 4 * start, values + 4 * start * width, out + 4 * head * width,
+                run, vectors,
             )  # fmt: skip
     for head in range(heads):
-        share = np.float32(1.0) / totals[head]
-        for i in range(head * width, (head + 1) * width):
-            out[i] *= share
+        share = float_at(total + 4 * ROWS * head)
+        scaled(out + 4 * head * width, share, out + 4 * head * width, vectors)
 
 
 @_compiled
-def _remember(counter: int, pieces: int, model: Model, past: Past, work: Work, layer: int) -> int:
-    """One phase: new keys, rotated, and values into the cache."""
-    size, shared = model.head_width, model.key_heads
-    tokens = len(work.h)
-    q = tokens // len(past.padding)
+def _remember(
+    counter: int, pieces: int, cache: int, capacity: int, held: int, q: int, tokens: int,
+    heads: int, shared: int, size: int, qkv: int, turns: int,
+) -> int:  # fmt: skip
+    """One phase: new keys, rotated, and values into a layer's cache; queries rotated in place."""
+    vectors, wide = size // ROWS, (heads + 2 * shared) * size
+    rows = tokens // q
+    root = np.float32(1.0 / np.sqrt(size))
     while True:
         piece = add_one(counter)
         if piece >= pieces:
             return _over(counter, pieces)
         for m in range(piece * tokens // pieces, (piece + 1) * tokens // pieces):
-            row, place = m // q, past.held + m % q
+            row, place = m // q, held + m % q
+            start, turn = qkv + 4 * m * wide, turns + 4 * m * size
+            for head in range(heads):
+                query = start + 4 * head * size
+                turned(query, turn, root, query, vectors)
             for k in range(shared):
-                key, value = (model.heads + k) * size, (model.heads + shared + k) * size
-                _turn(
-                    work.qkv[m, key : key + size], work.turns[m], np.float32(1.0),
-                    past.cache[layer, 0, row, k, place],
-                )  # fmt: skip
-                past.cache[layer, 1, row, k, place] = work.qkv[m, value : value + size]
+                key = cache + 4 * ((row * shared + k) * capacity + place) * size
+                value = key + 4 * rows * shared * capacity * size
+                turned(start + 4 * (heads + k) * size, turn, np.float32(1.0), key, vectors)
+                scaled(start + 4 * (heads + shared + k) * size, np.float32(1.0), value, vectors)
         add_one(counter + _LINE)
 
 
 @_compiled
 def _attend(
-    counter: int, model: Model, past: Past, work: Work, layer: int, query: Array, room: Array
-) -> int:
-    """One phase: a piece is a run of one row's queries on one key head."""
-    size, shared = model.head_width, model.key_heads
-    group, rows = model.heads // shared, len(past.padding)
-    q = len(work.h) // rows
+    counter: int, cache: int, capacity: int, held: int, q: int, tokens: int, padding: Array,
+    heads: int, shared: int, size: int, qkv: int, bias: int, bias_rows: int, bias_queries: int,
+    score: int, mixed: int,
+) -> int:  # fmt: skip
+    """One phase: a piece is a run of one row's queries on one key head.
+
+    bias is this layer's `[rows or 1, H, queries or 1, T]`, or 0.
+    """
+    group, rows = heads // shared, tokens // q
     runs = (q + _QUERIES_AT_ONCE - 1) // _QUERIES_AT_ONCE
-    root = np.float32(1.0 / np.sqrt(size))
+    wide, total = (heads + 2 * shared) * size, held + q
     while True:
         piece = add_one(counter)
         if piece >= rows * shared * runs:
@@ -329,23 +331,17 @@ def _attend(
         # The last queries see most: theirs come first, so that the threads end together.
         run = runs - 1 - piece // (rows * shared)
         row, k = piece // shared % rows, piece % shared
-        keys, values = past.cache[layer, 0, row, k], past.cache[layer, 1, row, k]
+        keys = cache + 4 * (row * shared + k) * capacity * size
+        values = keys + 4 * rows * shared * capacity * size
         for i in range(run * _QUERIES_AT_ONCE, min(q, (run + 1) * _QUERIES_AT_ONCE)):
-            m = row * q + i
-            for g in range(group):
-                start = (k * group + g) * size
-                _turn(
-                    work.qkv[m, start : start + size], work.turns[m], root,
-                    query[g * size : (g + 1) * size],
-                )  # fmt: skip
-            out = work.mixed[m, k * group * size : (k + 1) * group * size]
-            end = past.held + i + 1
-            heads = slice(k * group, (k + 1) * group)
-            # A void position sees itself: there is no softmax of nothing.
+            m, end = row * q + i, held + i + 1
+            first = min(padding[row], end - 1)  # a void position sees itself: no softmax of nothing
+            line = (row % bias_rows) * heads * bias_queries + k * group * bias_queries
+            added_ = bias + 4 * ((line + i % bias_queries) * total + first)
             _mix(
-                query, keys.ctypes.data, values.ctypes.data, min(past.padding[row], end - 1), end,
-                group, size, past.bias[layer, row % past.bias.shape[1], heads, i % past.bias.shape[3]],
-                room, out,
+                qkv + 4 * (m * wide + k * group * size), keys + 4 * first * size,
+                values + 4 * first * size, end - first, group, size, 0 if bias == 0 else added_,
+                bias_queries * total, score, mixed + 4 * (m * heads + k * group) * size,
             )  # fmt: skip
         add_one(counter + _LINE)
 
@@ -361,49 +357,56 @@ def step(
 ) -> None:  # fmt: skip
     """Layers first … last − 1 on the tokens, and the head on every `apart`-th if apart > 0."""
     tokens, width = work.h.shape
-    inner, attention = model.inner, model.heads * model.head_width
-    mine = work.scratch[thread]
-    rounded = mine.ctypes.data
-    used = tokens * (max(inner, width, attention) // 2 + max(inner, width, attention) // 16)
-    pair = mine[used:].ctypes.data
-    used += 2 * ROWS * tokens
-    query = mine[used : used + attention // model.key_heads]
-    room = mine[used + attention // model.key_heads :]
-    h, qkv, mixed, gated_ = (
-        work.h.ctypes.data, work.qkv.ctypes.data, work.mixed.ctypes.data, work.inner.ctypes.data,
-    )  # fmt: skip
-    three, bits, epsilon = work.qkv.shape[1], model.bits, model.epsilon
+    inner, heads, shared, size = model.inner, model.heads, model.key_heads, model.head_width
+    attention, three = heads * size, (heads + 2 * shared) * size
+    most = max(inner, width, attention)
+    rounded = work.scratch.ctypes.data + 4 * thread * work.scratch.shape[1]
+    pair = rounded + 4 * tokens * (most // 2 + most // 16)
+    score = pair + 8 * ROWS * tokens
+    h, turns = work.h.ctypes.data, work.turns.ctypes.data
+    qkv, mixed, gated_ = work.qkv.ctypes.data, work.mixed.ctypes.data, work.inner.ctypes.data
+    norms, bits, epsilon = model.norms.ctypes.data, model.bits, model.epsilon
+    held, padding, capacity = past.held, past.padding, past.cache.shape[4]
+    q = tokens // len(padding)
+    layer_floats = past.cache.size // past.cache.shape[0]
+    biased = past.bias.shape[4] > 0
+    bias_floats, bias_rows = past.bias.size // past.bias.shape[0], past.bias.shape[1]
+    bias_queries = past.bias.shape[3]
     counter = counts.ctypes.data
     for layer in range(first, last):
-        blocks = model.layers[layer]
-        norm, inner_norm = (
-            model.norms[2 * layer].ctypes.data,
-            model.norms[2 * layer + 1].ctypes.data,
-        )
+        norm = norms + 8 * width * layer
+        cache = past.cache.ctypes.data + 4 * layer * layer_floats
+        bias = past.bias.ctypes.data + 4 * layer * bias_floats if biased else 0
         counter = _project(
-            counter, pieces, bits, blocks[0], three // ROWS, h, width, tokens, width, norm,
-            epsilon, rounded, qkv, three, 0,
+            counter, pieces, bits, model.layers[layer, 0], three // ROWS, h, width, tokens, width,
+            norm, epsilon, rounded, qkv, three, 0,
         )  # fmt: skip
-        counter = _remember(counter, min(pieces, tokens), model, past, work, layer)
-        counter = _attend(counter, model, past, work, layer, query, room)
+        counter = _remember(
+            counter, min(pieces, tokens), cache, capacity, held, q, tokens, heads, shared, size,
+            qkv, turns,
+        )  # fmt: skip
+        counter = _attend(
+            counter, cache, capacity, held, q, tokens, padding, heads, shared, size, qkv, bias,
+            bias_rows, bias_queries, score, mixed,
+        )  # fmt: skip
         counter = _project(
-            counter, pieces, bits, blocks[1], width // ROWS, mixed, attention, tokens, attention,
-            0, epsilon, rounded, h, width, 1,
+            counter, pieces, bits, model.layers[layer, 1], width // ROWS, mixed, attention, tokens,
+            attention, 0, epsilon, rounded, h, width, 1,
         )  # fmt: skip
         counter = _gate(
-            counter, pieces, bits, blocks[2], inner // ROWS, h, tokens, width, inner_norm, epsilon,
-            rounded, pair, gated_,
+            counter, pieces, bits, model.layers[layer, 2], inner // ROWS, h, tokens, width,
+            norm + 4 * width, epsilon, rounded, pair, gated_,
         )  # fmt: skip
         counter = _project(
-            counter, pieces, bits, blocks[3], width // ROWS, gated_, inner, tokens, inner, 0,
-            epsilon, rounded, h, width, 1,
+            counter, pieces, bits, model.layers[layer, 3], width // ROWS, gated_, inner, tokens,
+            inner, 0, epsilon, rounded, h, width, 1,
         )  # fmt: skip
     if apart > 0:
         _project(
             counter, pieces, model.head_bits, model.head, model.head_blocks,
             h + 4 * (apart - 1) * width, apart * width, tokens // apart, width,
-            model.norms[len(model.norms) - 1].ctypes.data, epsilon, rounded,
-            work.logits.ctypes.data, work.logits.shape[1], 0,
+            norms + 4 * (len(model.norms) - 1) * width, epsilon, rounded, work.logits.ctypes.data,
+            work.logits.shape[1], 0,
         )  # fmt: skip
 
 
@@ -419,6 +422,7 @@ def product(
     tokens, columns = x.shape
     _project(
         counts.ctypes.data, pieces, bits, weights, out.shape[1] // ROWS, x.ctypes.data, columns,
-        tokens, columns, norm, epsilon, rounded[thread].ctypes.data, out.ctypes.data, out.shape[1],
+        tokens, columns, norm, epsilon, rounded.ctypes.data + 4 * thread * rounded.shape[1],
+        out.ctypes.data, out.shape[1],
         0,
     )  # fmt: skip

@@ -11,9 +11,11 @@ from anima.errors import CorruptModelError, ModelError
 from anima.trunk import packed
 from anima.trunk.fast import FastTrunk
 from anima.trunk.fast_compiling import keep_compiled
+from anima.trunk.fast_kernels import Blocks
 from anima.trunk.fast_shape import Shape, shape_of
 from anima.trunk.fast_weights import Quantize, arrange, read_folder
 from anima.trunk.interface import Trunk, TrunkInfo
+from anima.trunk.packed import FourBit, Packed
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -41,19 +43,31 @@ def obstacle(config: Mapping[str, Any], *, device: str, dtype: str) -> str | Non
     return None
 
 
-def form(quantize: str, *, is_packed: bool, cache: Path, say: Callable[[str], None]) -> Quantize:
-    """The form of the weights for a setting: `auto` is that of the file.
+def own_form(found: Mapping[str, Packed]) -> Quantize:
+    """The form in which a converted file's linear layers lose nothing, or next to nothing.
+
+    4 bits only where all have 4 bits already: others would be rounded to them unasked.
+    """
+    linear = [weight for name, weight in found.items() if name.endswith("_proj.weight")]
+    return "int4" if all(isinstance(weight, FourBit) for weight in linear) else "int8"
+
+
+def form(
+    quantize: str, *, own: Quantize | None, cache: Path, say: Callable[[str], None]
+) -> Quantize:
+    """The form of the weights for a setting: `auto` is that of the file, `own`, None for dense.
 
     Packed products are compiled for this CPU; where that cannot be, `say` hears it once.
     """
-    if quantize == "none" or (quantize == "auto" and not is_packed):
+    wanted = own or "none" if quantize == "auto" else quantize
+    if wanted == "none":
         return "none"
     try:
         keep_compiled(cache, say)
     except ImportError as error:
         say(f"Nothing can be compiled here ({error}): the model runs unpacked, in float32.")
         return "none"
-    return "int8" if quantize == "int8" else "int4"
+    return "int8" if wanted == "int8" else "int4"
 
 
 def load_fast(
@@ -72,9 +86,12 @@ def load_fast(
     """
     shape = shape_of(config_of(folder))
     is_packed = packed.is_converted(folder)
-    chosen = form(quantize, is_packed=is_packed, cache=cache, say=say)
     found = packed.read_packed(folder) if is_packed else read_folder(folder)
+    own = own_form(found) if is_packed else None
+    chosen = form(quantize, own=own, cache=cache, say=say)
     weights = arrange(found, shape, chosen, say)
+    if not isinstance(weights.head, Blocks):
+        chosen = "none"  # its widths do not divide into groups
     info = fast_info(shape, name=name, fingerprint=fingerprint, quantize=chosen)
     trunk = FastTrunk(weights, shape, info, reference=reference)
     # Whatever is still to be compiled is compiled here, and not in the first reply.

@@ -426,3 +426,84 @@ def seen(typing: Any, address: Any) -> Any:
         return b.load_atomic(place, ordering="seq_cst", align=8)
 
     return types.int64(types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def turned(typing: Any, x: Any, turns: Any, scale: Any, out: Any, vectors: Any) -> Any:
+    """out = neighbouring pairs of x, rotated by their (cos, sin) and scaled; 16·vectors floats."""
+
+    def generate(context: Any, b: Builder, _: Any, arguments: tuple[Value, ...]) -> Value:
+        x, turns, scale, out, vectors = arguments
+        swapped = ir.Constant(_INTS, [lane ^ 1 for lane in range(16)])
+        cosines = ir.Constant(_INTS, [lane & ~1 for lane in range(16)])
+        sines = ir.Constant(_INTS, [lane | 1 for lane in range(16)])
+        signs = ir.Constant(_FLOATS, [-1.0, 1.0] * 8)
+        scales = _splat(b, scale)
+        with cgutils.for_range(b, vectors) as loop:
+            place = b.mul(loop.index, _whole(64))
+            value = b.fmul(_at(b, x, place, _FLOATS), scales)
+            turn = _at(b, turns, place, _FLOATS)
+            other = b.fmul(b.shuffle_vector(value, value, swapped), signs)
+            straight = b.fmul(value, b.shuffle_vector(turn, turn, cosines))
+            _put(b, _fma(b, other, b.shuffle_vector(turn, turn, sines), straight), out, place)
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(whole, whole, types.float32, whole, whole), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def scaled(typing: Any, x: Any, factor: Any, out: Any, vectors: Any) -> Any:
+    """out = x·factor over 16·vectors floats."""
+
+    def generate(context: Any, b: Builder, _: Any, arguments: tuple[Value, ...]) -> Value:
+        x, factor, out, vectors = arguments
+        factors = _splat(b, factor)
+        with cgutils.for_range(b, vectors) as loop:
+            place = b.mul(loop.index, _whole(64))
+            _put(b, b.fmul(_at(b, x, place, _FLOATS), factors), out, place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def filled(typing: Any, out: Any, value: Any, vectors: Any) -> Any:
+    """One number in 16·vectors floats."""
+
+    def generate(context: Any, b: Builder, _: Any, arguments: tuple[Value, ...]) -> Value:
+        out, value, vectors = arguments
+        values = _splat(b, value)
+        with cgutils.for_range(b, vectors) as loop:
+            _put(b, values, out, b.mul(loop.index, _whole(64)))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def added(typing: Any, x: Any, y: Any, count: Any) -> Any:
+    """x += y over any number of floats."""
+
+    def generate(context: Any, b: Builder, _: Any, arguments: tuple[Value, ...]) -> Value:
+        x, y, count = arguments
+        whole = b.and_(count, _whole(-16))
+        for kind, first, last, step in (
+            (_FLOATS, _whole(0), whole, 16), (_FLOAT, whole, count, 1),
+        ):  # fmt: skip
+            with cgutils.for_range_slice(b, first, last, _whole(step)) as (index, _):
+                place = b.mul(index, _whole(4))
+                _put(b, b.fadd(_at(b, x, place, kind), _at(b, y, place, kind)), x, place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_at(typing: Any, address: Any) -> Any:
+    """The float at an address."""
+
+    def generate(context: Any, b: Builder, _: Any, arguments: tuple[Value, ...]) -> Value:
+        return _at(b, arguments[0], 0, _FLOAT)
+
+    return types.float32(types.int64), generate

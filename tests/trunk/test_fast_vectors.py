@@ -7,14 +7,19 @@ from numba import njit
 
 from anima.trunk.fast_kernels import Blocks, in_eight_bits, in_four_bits
 from anima.trunk.fast_vectors import (
+    added,
     block_product,
     dot,
     exponentials,
+    filled,
+    float_at,
     gated,
     instructions,
     mix,
     round_group,
+    scaled,
     scores,
+    turned,
 )
 
 GROUPS = 3
@@ -54,6 +59,18 @@ def softened(x):
 @njit
 def one_gated(gate, up, out):
     gated(gate.ctypes.data, up.ctypes.data, out.ctypes.data)
+
+
+@njit
+def small_acts(x, turns, y, out):
+    """out: x turned and halved, then x trebled, then sevens; returns x + y and out's first float."""
+    at, vectors = out.ctypes.data, len(x) // 16
+    turned(x.ctypes.data, turns.ctypes.data, np.float32(0.5), at, vectors)
+    scaled(x.ctypes.data, np.float32(3.0), at + 4 * len(x), vectors)
+    filled(at + 8 * len(x), np.float32(7.0), vectors)
+    total = x.copy()
+    added(total.ctypes.data, y.ctypes.data, len(x) - 3)
+    return total, float_at(at)
 
 
 def as_integers(x, norm=(), factor=1.0):
@@ -150,3 +167,18 @@ def test_a_gate_is_the_sigmoid_unit_times_the_other_branch_and_stays_finite():
     one_gated(gate, up, out)
     wide = gate.astype(np.float64)
     np.testing.assert_allclose(out, wide / (1 + np.exp(-wide)) * up, rtol=1e-5, atol=1e-6)
+
+
+def test_turning_scaling_filling_and_adding_are_what_they_say():
+    x, y, angles = normal(48), normal(48, seed=1), normal(24, seed=2)
+    turns = np.stack([np.cos(angles), np.sin(angles)], 1).reshape(-1).astype(np.float32)
+    out = np.zeros(3 * 48, np.float32)
+    total, first = small_acts(x, turns, y, out)
+    pairs = x[::2] + 1j * x[1::2]
+    turned_ = 0.5 * pairs * np.exp(1j * angles)
+    expected = np.stack([turned_.real, turned_.imag], 1).reshape(-1)
+    np.testing.assert_allclose(out[:48], expected, atol=1e-6)
+    np.testing.assert_allclose(out[48:96], 3 * x)
+    assert (out[96:] == 7).all()
+    assert first == out[0]
+    np.testing.assert_array_equal(total, np.concatenate([(x + y)[:45], x[45:]]))

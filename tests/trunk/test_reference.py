@@ -28,15 +28,6 @@ def test_a_tap_that_writes_nothing_leaves_the_logits_bit_identical():
     assert torch.equal(idle, bare_logits(tiny.llama(), IDS))
 
 
-def test_an_idle_tap_leaves_the_logits_of_its_execution_bit_identical(make):
-    trunk = make()
-    bare = trunk.forward(IDS, trunk.cache(), logits_at="all").logits
-    idle = trunk.forward(
-        IDS, trunk.cache(), taps={1: (lambda h: None,)}, reads=(0, 2), logits_at="all"
-    )
-    assert torch.equal(idle.logits, bare)
-
-
 def test_the_whole_cached_prefill_equals_the_models_own_cache_to_the_bit():
     model = tiny.llama()
     trunk = tiny.trunk()
@@ -45,14 +36,6 @@ def test_the_whole_cached_prefill_equals_the_models_own_cache_to_the_bit():
         with torch.no_grad():
             expected = model(piece, past_key_values=own).logits
         assert torch.equal(trunk.forward(piece, ours, logits_at="all").logits, expected)
-
-
-def test_cached_decode_equals_the_full_forward(make):
-    trunk = make()
-    full = trunk.forward(IDS, trunk.cache(), logits_at="all").logits[0]
-    cache = trunk.cache()
-    rows = [trunk.forward(IDS[:, i : i + 1], cache).logits[0, -1] for i in range(IDS.shape[1])]
-    torch.testing.assert_close(torch.stack(rows), full, rtol=0, atol=1e-5)
 
 
 def test_a_written_delta_moves_the_residual_of_that_layer_and_what_follows(make):
@@ -82,18 +65,6 @@ def test_two_taps_on_a_layer_see_the_same_stream_and_their_deltas_add_up(make):
     summed = trunk.forward(IDS, trunk.cache(), taps={0: (tap(a + b),)}).logits
     assert torch.equal(seen[0], seen[1])
     torch.testing.assert_close(both, summed)
-
-
-def test_a_swap_of_taps_between_two_tokens_takes_effect_at_the_next_one(make):
-    trunk = make()
-    push = {1: (lambda h: torch.full_like(h, 3.0),)}
-    cache = trunk.cache()
-    trunk.forward(IDS[:, :-1], cache)
-    swapped = trunk.forward(IDS[:, -1:], cache, taps=push).logits
-    cache.crop(IDS.shape[1] - 1)
-    plain = trunk.forward(IDS[:, -1:], cache).logits
-    assert not torch.equal(swapped, plain)
-    torch.testing.assert_close(plain, trunk.forward(IDS, trunk.cache()).logits, rtol=0, atol=1e-5)
 
 
 def test_attaching_acts_on_every_forward_until_detached_bit_for_bit(make):
@@ -130,36 +101,6 @@ def test_an_error_in_a_tap_leaves_no_tap_behind(make):
     assert torch.equal(trunk.forward(IDS, trunk.cache()).logits, before)
 
 
-def test_taps_write_per_row(make):
-    trunk = make()
-    pair = IDS.repeat(2, 1)
-    push = torch.zeros(2, 1, 32)
-    push[1] = 2.0
-    logits = trunk.forward(pair, trunk.cache(2), taps={1: (lambda h: push,)}).logits
-    alone = trunk.forward(IDS, trunk.cache()).logits
-    torch.testing.assert_close(logits[:1], alone, rtol=0, atol=1e-5)
-    assert not torch.allclose(logits[1:], alone, atol=1e-2)
-
-
-def test_padded_rows_of_a_batch_equal_the_same_rows_alone(make):
-    trunk = make()
-    short = IDS[:, :3]
-    padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), short], 1)
-    cache = trunk.cache(2, padding=[0, 5])
-    both = trunk.forward(torch.cat([IDS, padded]), cache).logits
-    torch.testing.assert_close(
-        both[1:], trunk.forward(short, trunk.cache()).logits, rtol=0, atol=1e-5
-    )
-    torch.testing.assert_close(
-        both[:1], trunk.forward(IDS, trunk.cache()).logits, rtol=0, atol=1e-5
-    )
-    step = trunk.forward(torch.tensor([[9], [9]]), cache).logits
-    longer = torch.cat([short, torch.tensor([[9]])], 1)
-    torch.testing.assert_close(
-        step[1:], trunk.forward(longer, trunk.cache()).logits, rtol=0, atol=1e-5
-    )
-
-
 def test_a_zero_attention_bias_changes_nothing_and_a_large_one_silences_a_key(make):
     trunk = make()
     zero = torch.zeros(3, 1, 4, 1, IDS.shape[1])
@@ -185,20 +126,6 @@ def test_a_bias_on_one_layer_and_head_is_not_the_same_as_on_another(make):
         outcomes.append(trunk.forward(IDS, trunk.cache(), bias=bias).logits)
     assert not torch.allclose(outcomes[0], outcomes[1], atol=1e-4)
     assert not torch.allclose(outcomes[0], outcomes[2], atol=1e-4)
-
-
-def test_a_biased_decode_equals_the_biased_last_row_of_a_full_forward(make):
-    trunk = make()
-    total = IDS.shape[1]
-    full = torch.zeros(3, 1, 4, total, total)
-    full[:, :, :, -1, 2] = 3.0
-    row = torch.zeros(3, 1, 4, 1, total)
-    row[..., 2] = 3.0
-    cache = trunk.cache()
-    trunk.forward(IDS[:, :-1], cache)
-    decoded = trunk.forward(IDS[:, -1:], cache, bias=row).logits
-    expected = trunk.forward(IDS, trunk.cache(), bias=full).logits
-    torch.testing.assert_close(decoded, expected, rtol=0, atol=1e-5)
 
 
 def test_a_bias_of_the_wrong_shape_is_refused_with_the_right_one(make):
@@ -235,12 +162,6 @@ def test_after_a_differentiable_run_forwards_build_no_graph_again(make):
     with trunk.differentiable():
         pass
     assert not trunk.forward(IDS, trunk.cache()).logits.requires_grad
-
-
-def test_the_lens_of_the_last_layer_is_the_models_own_logits(make):
-    trunk = make()
-    step = trunk.forward(IDS, trunk.cache(), reads=(2,), logits_at="all")
-    assert torch.equal(trunk.lens(step.reads[2][0]), step.logits[0])
 
 
 @pytest.mark.parametrize("layer", [-1, 3, 99])

@@ -24,12 +24,15 @@ def paths(ctx: click.Context, as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--check", is_flag=True, help="Run the model too: does it here what it must do anywhere?"
+)
 @flags.json
 @flags.persona
 @flags.running
 @flags.home
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> int:
+def doctor(ctx: click.Context, check: bool, as_json: bool) -> int:
     """Check that all is in order here.
 
     Where something is not, it says what to do; it changes nothing. The exit code is 0 where all is well, else 1.
@@ -40,7 +43,7 @@ def doctor(ctx: click.Context, as_json: bool) -> int:
 
     given = ctx.find_root().ensure_object(flags.Given)
     home = find_home(given.home, os.environ)
-    findings = health.examine(home, os.environ, given.settings)
+    findings = health.examine(home, os.environ, given.settings, check=check)
     return reports.health(standard_screen(), findings, as_json=as_json)
 
 

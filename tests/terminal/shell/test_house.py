@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 from anima import cli
 from anima.home import Home
 from anima.terminal import health
+from anima.trunk import conformance
 
 from .conftest import Anima
 
@@ -106,6 +108,46 @@ def test_a_torch_that_cannot_be_loaded_is_a_finding_and_no_end(
     monkeypatch.setitem(sys.modules, "torch", None)
     ((subject, text),) = problems(anima)
     assert (subject, "install it anew" in text) == ("device", True)
+
+
+def test_the_execution_that_a_model_would_use_is_said_with_the_reason(
+    anima: Anima, tmp_path: Path
+) -> None:
+    llama = str(tiny.save(tmp_path / "llama"))
+    for flags, says in (
+        ((), "fast execution, weights in float32, as the folder has no packed ones"),
+        (("--dtype", "bfloat16"), "reference execution: the fast execution keeps its residual"),
+        (("--engine", "reference"), "reference execution, as set"),
+    ):
+        code, out, _ = anima("doctor", "--device", "cpu", "--model", llama, *flags)
+        assert code == 0
+        assert f"execution: {llama}: {says}" in out
+
+
+def test_a_check_runs_a_random_model_and_the_users_own(anima: Anima, tmp_path: Path) -> None:
+    llama = str(tiny.save(tmp_path / "llama"))
+    code, out, err = anima("doctor", "--check", "--device", "cpu", "--model", llama)
+    assert code == 0
+    assert err.endswith("All is well.\n")
+    lines = [line for line in out.splitlines() if "check: " in line]
+    for each in ("random Llama, reference", "random Llama, fast", f"{llama}, fast, float32"):
+        found = [line for line in lines if line.startswith(f"ok  check: {each}: ")]
+        assert len(found) == len(conformance.CHECKS)
+    assert "72 of 72 tokens as transformers generates them" in lines[0]
+
+
+def test_a_check_that_fails_is_marked_and_is_the_exit_code(
+    anima: Anima, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = conformance.Check(name="greedy text", passed=False, figure="3 of 72 tokens")
+    monkeypatch.setattr(conformance, "CHECKS", (lambda case: wrong,))
+    found = problems(anima, "--check", "--device", "cpu")
+    assert found == [
+        ("check", f"random Llama, {each}: greedy text, 3 of 72 tokens")
+        for each in ("reference", "fast")
+    ]
+    _, out, _ = anima("doctor", "--check", "--device", "cpu")
+    assert "ok  check: only a random model was checked: smollm2 is not here yet" in out
 
 
 def test_a_full_disk_and_a_place_that_cannot_be_written_are_found(
