@@ -2,14 +2,20 @@
 
     AnimaError                1
     ├── UsageError            2    a flag, command, setting or argument that cannot be
-    │   └── ConfigError       2    a settings file or variable that cannot be
+    │   ├── ConfigError       2    a settings file or variable that cannot be
+    │   └── SteeringError     2    a push, a mode or a contrast that cannot be used as it is
     ├── ModelError            1    a model that cannot be found, loaded or run
     │   ├── DownloadError     1    fetching it failed
-    │   └── CorruptModelError 1    its files are not what they should be
+    │   ├── CorruptModelError 1    its files are not what they should be
+    │   └── FeatureError      1    an SAE that cannot be found, read or used with this model
     ├── ContextError          1    a text that does not fit the model's window
     ├── StateError            1    a persona or session that cannot be used as it is
     │   ├── BusyError         1    another process holds the persona
     │   ├── CorruptStateError 1    its files are not what they should be
+    │   │   ├── ChainBroken   1    a line of the memory is not the one that was written
+    │   │   └── TailMissing   1    the memory is shorter than it says it is
+    │   ├── HeadMoved         1    the memory grew since the line that this should follow
+    │   ├── MemoryLocked      1    the memory is encrypted, and not with what was given
     │   └── NewerVersionError 1    it was written by a newer Anima
     ├── StorageError          1    the disk refused: full, read-only, gone
     └── Interrupted         130    the person stopped it
@@ -48,6 +54,14 @@ class CorruptModelError(ModelError):
     """A model's files are missing, truncated or have another hash than they should."""
 
 
+class FeatureError(ModelError):
+    """A sparse autoencoder cannot be found, read or used with this model."""
+
+
+class SteeringError(UsageError):
+    """A push, a mode or a contrast that cannot be used as it is."""
+
+
 class ContextError(AnimaError):
     """A text does not fit into the model's context window."""
 
@@ -62,6 +76,42 @@ class BusyError(StateError):
 
 class CorruptStateError(StateError):
     """A persona's or a session's files are damaged beyond what opening can mend."""
+
+
+class ChainBroken(CorruptStateError):
+    """A line of the memory is not the one that was written; `seq` says which."""
+
+    def __init__(self, seq: int, reason: str) -> None:
+        super().__init__(
+            f"Line {seq} of the memory is not what was written: {reason}. The lines before it are "
+            "whole; go back to a copy, or keep those with a repair."
+        )
+        self.seq, self.reason = seq, reason
+
+
+class TailMissing(CorruptStateError):
+    """The memory holds another number of lines than it, or its seal, says."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(
+            f"The memory says that it has {expected} lines, and {found} are there. Go back to a "
+            "copy, or keep those that are there with a repair."
+        )
+        self.expected, self.found = expected, found
+
+
+class HeadMoved(StateError):
+    """The line that this was to follow is no longer the last one."""
+
+
+class MemoryLocked(StateError):
+    """The memory is encrypted and was not opened: the same words whatever was wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The memory is encrypted, and it could not be unlocked with what was given. Give its "
+            "passphrase or its key file."
+        )
 
 
 class NewerVersionError(StateError):
