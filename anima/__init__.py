@@ -17,14 +17,26 @@ if TYPE_CHECKING:
         CorruptModelError,
         CorruptStateError,
         DownloadError,
+        FeatureError,
         Interrupted,
         ModelError,
         NewerVersionError,
         StateError,
+        SteeringError,
         StorageError,
         UsageError,
     )
-    from anima.events import Event, Notice, Perceived, Persisted, Recomputed, Replied, Token
+    from anima.events import (
+        Event,
+        ModeChanged,
+        Notice,
+        Perceived,
+        Persisted,
+        Recomputed,
+        Replied,
+        Steered,
+        Token,
+    )
     from anima.runtime.loop import Runtime
     from anima.runtime.opening import open
 
@@ -37,7 +49,9 @@ __all__ = [
     "CorruptStateError",
     "DownloadError",
     "Event",
+    "FeatureError",
     "Interrupted",
+    "ModeChanged",
     "ModelError",
     "NewerVersionError",
     "Notice",
@@ -47,6 +61,8 @@ __all__ = [
     "Replied",
     "Runtime",
     "StateError",
+    "Steered",
+    "SteeringError",
     "StorageError",
     "Token",
     "UsageError",
@@ -55,7 +71,17 @@ __all__ = [
 ]
 
 _ROOMS = {"open": "anima.runtime.opening", "Runtime": "anima.runtime.loop"}
-_EVENTS = {"Event", "Notice", "Perceived", "Persisted", "Recomputed", "Replied", "Token"}
+_EVENTS = {
+    "Event",
+    "ModeChanged",
+    "Notice",
+    "Perceived",
+    "Persisted",
+    "Recomputed",
+    "Replied",
+    "Steered",
+    "Token",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -68,6 +68,27 @@ class Settings:
     repetition_penalty: float | None = _setting(
         None, "above 1 discourages repeating", low=0.5, high=5
     )
+    sae: str | None = _setting(
+        None, "an SAE's folder, or RELEASE:ID of sae-lens; else the model's own"
+    )
+    mode: str | None = _setting(
+        None, "a mode of the Prism, off or auto; else as the persona left it"
+    )
+    on_switch: str = _setting(
+        "keep", "keys and values of before a switch of mode", choices=("keep", "recompute")
+    )
+    norm_budget: float = _setting(
+        0.5, "longest sum of all pushes, as a share of the residual norm", low=0.01, high=1
+    )
+    control: str = _setting(
+        "none",
+        "an experiment's control in place of what steers",
+        choices=("none", "off", "zombie", "placebo", "shuffled"),
+    )
+    cot: str = _setting(
+        "off", "a reasoning step before each answer, and features as it speaks",
+        choices=("off", "on"),
+    )  # fmt: skip
     color: str = _setting("auto", "colours on the screen", choices=("auto", "always", "never"))
     toolbar: str = _setting("auto", "the line of facts below the prompt", choices=("auto", "off"))
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 Finish = Literal["end", "stopped", "length", "context"]
 """Why a reply ended: its own end token, a stop, the token limit, or a full context window."""
 
-Reason = Literal["resumed", "rolled over", "system changed"]
-"""Why a context was computed again: in a new process, after a roll-over, after an edit."""
+Reason = Literal["resumed", "rolled over", "system changed", "mode switched"]
+"""Why a context was computed again: in a new process, after a roll-over, an edit, a switch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,28 @@ class Replied(Event):
     per_second: float | None
     context_used: int
     context_window: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeChanged(Event):
+    """The text of a turn made `auto` choose another mode for it."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steered(Event):
+    """What was pushed while a reply was made, in the mode it ended in.
+
+    `share` is the mean length of all pushes together and `scaled` the least factor that the norm
+    budget left (1 where it never bound); `pushes` are records as JSON, largest share first.
+    """
+
+    mode: str
+    share: float
+    scaled: float
+    pushes: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from anima.errors import StorageError, UsageError
 
 _PROJECT = "anima-runtime"
+_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 _HOME_REMEDY = "Choose another place with --home or ANIMA_HOME, or use --ephemeral to keep nothing."
 
 
@@ -29,6 +31,10 @@ class Home:
     @property
     def dreams(self) -> Path:
         return self.root / "dreams"
+
+    def modes(self, model: str) -> Path:
+        """Where a person's own modes of one model are kept, whatever is in the model's name."""
+        return self.root / "checkpoints" / "modes" / (_PLAIN.sub("_", model).strip("._") or "_")
 
     @property
     def models(self) -> Path:
@@ -62,6 +68,15 @@ def find_home(home: str | Path | None, environ: Mapping[str, str]) -> Home:
         cache=Path(cache).expanduser().absolute(),
         config=Path(config).expanduser().absolute(),
     )
+
+
+def shipped_models() -> Path | None:
+    """The folder of what came with this Anima for its models: a checkout's, or the package's own."""
+    checkout = _checkout()
+    places = [Path(__file__).resolve().parent / "checkpoints" / "models"]
+    if checkout is not None:
+        places.insert(0, checkout / "checkpoints" / "models")
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _checkout() -> Path | None:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anima.context import Segment
+from anima.context import Role, Segment
 from anima.events import Event
 
 if TYPE_CHECKING:
     import numpy
     from torch import Tensor
 
-    from anima.trunk.interface import Tap
+    from anima.trunk.interface import Tap, Taps
 
 Json = Any
 """A value that JSON can hold; what is inside is known to the organ alone."""
@@ -22,6 +22,10 @@ Json = Any
 
 AttentionBias = Callable[[Sequence[int]], "Tensor | None"]
 """Given all token ids `[T]` that a call will attend to, the bias `[L, 1, H, 1, T]`, or None."""
+
+
+PlacedTaps = Callable[[Sequence[Role]], "Taps"]
+"""Given the roles `[q]` of the tokens of one call, its taps; asked before every call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +52,15 @@ class Delta:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What an organ may know of the turn that begins: its number, the user's text, its seed."""
+    """What an organ may know of the turn that begins: its number, the user's text, its seed.
+
+    `session` says which session it is in, for what is recorded once in each.
+    """
 
     number: int
     text: str
     seed: int
+    session: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +76,17 @@ class Reading:
 class Contribution:
     """What an organ adds to a turn; the empty one changes nothing, to the bit.
 
-    `taps` by layer; `logit_bias` `[V]`; `sampling` overrides sampling settings by name.
+    `taps` by layer; `placed` those that depend on what a token is; `logit_bias` `[V]`; `sampling`
+    overrides sampling settings by name; `stale` asks to compute the whole context again.
     """
 
     segments: Sequence[Segment] = ()
     taps: Mapping[int, Sequence["Tap"]] = field(default_factory=dict)
+    placed: PlacedTaps | None = None
     attention_bias: AttentionBias | None = None
     logit_bias: "Tensor | None" = None
     sampling: Mapping[str, float] = field(default_factory=dict)
+    stale: bool = False
 
 
 class Organ(Protocol):

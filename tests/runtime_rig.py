@@ -66,7 +66,9 @@ class Desk:
         return {"record": "open", "format": asdict(tiny.chat_format()), "model": model}
 
 
-def wake(shelf: Shelf | None = None, loaded: Any = None, **settings: Any) -> Runtime:
+def wake(
+    shelf: Shelf | None = None, loaded: Any = None, furniture: Any = None, **settings: Any
+) -> Runtime:
     """A runtime at the beginning of a session, greedy and short unless settings say otherwise."""
     given = config.Settings(**{"temperature": 0.0, "max_tokens": 8, "seed": 5, **settings})
     model = loaded or tiny.loaded()
@@ -74,4 +76,5 @@ def wake(shelf: Shelf | None = None, loaded: Any = None, **settings: Any) -> Run
     return assemble(
         model, given, desk.begin(prefix(given.system), given.seed or 0),
         states={}, keeper=shelf or Shelf(), sessions=desk, clock=lambda: tiny.NOON,
+        furniture=furniture,
     )  # fmt: skip

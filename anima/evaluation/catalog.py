@@ -35,6 +35,21 @@ EVALUATIONS = {
             help="Whether the automatic choice of a mode is right, and how often it switches.",
             module="anima.evaluation.switching",
         ),
+        Evaluation(
+            name="steering",
+            help="What modes and single features do, beside controls at equal KL and asking.",
+            module="anima.evaluation.steering",
+        ),
+        Evaluation(
+            name="negative",
+            help="Does suppressing beat asking? Clamp, cap and ablation beside refusal by prompt.",
+            module="anima.evaluation.negative",
+        ),
+        Evaluation(
+            name="stability",
+            help="Does a mode hold on stories, code, arithmetic and another language?",
+            module="anima.evaluation.stability",
+        ),
     )
 }
 

@@ -83,7 +83,7 @@ class Bench:
             limit=self.limit,
             end_ids=self.loaded.end_ids,
             sampling=self.sampling,
-            seeds=[_seed(self.seed, text) for text in texts],
+            seeds=[seed_of(self.seed, text) for text in texts],
             taps=arm.taps(),
         )
         return [tuple(reply) for reply in replies]
@@ -99,7 +99,7 @@ class Bench:
                 "tokens": len(reply),
                 **{f"style {name}": float(p) for name, p in zip(STYLES, row, strict=True)},
                 **fluency(text, self.known),
-                "on topic": _on_topic(text, prompt),
+                "on topic": topical(text, prompt),
                 **self._price(arm, prompt.text, reply),
             }
             for prompt, reply, text, row in zip(prompts, replies, texts, styles, strict=True)
@@ -217,13 +217,15 @@ COLUMNS = (
 """The columns of a table of replies."""
 
 
-def _on_topic(text: str, prompt: Prompt) -> bool | None:
+def topical(text: str, prompt: Prompt) -> bool | None:
+    """Whether a reply is on a prompt's topic or gives its answer; None where it has neither."""
     if prompt.answer is not None:
         return measures.gives_answer(text, prompt.answer)
     return measures.on_topic(text, prompt.about) if prompt.about else None
 
 
-def _seed(seed: int, text: str) -> int:
+def seed_of(seed: int, text: str) -> int:
+    """The seed of a text's draws: its own, whatever stands beside it."""
     digest = hashlib.blake2b(f"{seed}\0{text}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
 

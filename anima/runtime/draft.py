@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 
-from anima.context import Context, Segment, Tokens
+from anima.context import Context, Role, Segment, Tokens
 from anima.events import Event, Finish
 from anima.organ import Contribution, Turn
 from anima.runtime.feed import Call
-from anima.trunk.interface import Tap
+from anima.trunk import taps as tapping
+from anima.trunk.interface import NO_TAPS, Tap, Taps
 from anima.trunk.sampler import Pick
 from anima.trunk.settings import Sampling
 from anima.trunk.tokens import TextStream
@@ -81,13 +83,23 @@ def merged(parts: Sequence[Contribution]) -> Contribution:
         for layer, more in part.taps.items():
             taps[layer] = (*taps.get(layer, ()), *more)
     biases = [part.attention_bias for part in parts if part.attention_bias]
+    placed = [part.placed for part in parts if part.placed]
     return Contribution(
         segments=tuple(segments),
         taps=taps,
+        placed=(lambda roles: reduce(tapping.merged, [place(roles) for place in placed], NO_TAPS))
+        if placed
+        else None,
         attention_bias=(lambda ids: _sum([bias(ids) for bias in biases])) if biases else None,
         logit_bias=_sum([part.logit_bias for part in parts]),
         sampling=sampling,
+        stale=any(part.stale for part in parts),
     )
+
+
+def taps_of(part: Contribution, roles: Sequence[Role]) -> Taps:
+    """The taps of a call over tokens of these roles."""
+    return tapping.merged(part.taps, part.placed(roles)) if part.placed else part.taps
 
 
 def _sum(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

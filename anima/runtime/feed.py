@@ -71,11 +71,14 @@ class Feed:
         self,
         wanted: Sequence[int],
         *,
-        taps: Callable[[], Taps],
+        taps: Callable[[int, int], Taps],
         bias: AttentionBias | None,
         stopped: Callable[[], bool],
     ) -> Tensor | None:
-        """Hold exactly `wanted`; the logits `[V]` after its last token, or None when stopped."""
+        """Hold exactly `wanted`; the logits `[V]` after its last token, or None when stopped.
+
+        `taps` gets the first position of each call and the one after its last.
+        """
         self._keep(self.kept(wanted))
         logits: Tensor | None = None
         for start in range(len(self._held), len(wanted), PREFILL_CHUNK):
@@ -83,7 +86,9 @@ class Feed:
                 return None
             chunk = list(wanted[start : start + PREFILL_CHUNK])
             row = bias([*self._held, *chunk]) if bias else None
-            step = self._trunk.forward(torch.tensor([chunk]), self._cache, taps=taps(), bias=row)
+            step = self._trunk.forward(
+                torch.tensor([chunk]), self._cache, taps=taps(start, start + len(chunk)), bias=row
+            )
             self._held += chunk
             self._calls.append(Call(kind="prefill", tokens=len(chunk)))
             logits = step.logits[0, -1]

@@ -13,17 +13,21 @@ import torch
 from torch import Tensor
 
 from anima.context import Context, Segment
-from anima.errors import StateError, UsageError
+from anima.errors import StateError, SteeringError, UsageError
 from anima.events import Event, Persisted, Reason, Replied
 from anima.organ import Contribution, Delta, Organ, OrganState, Reading, Turn
-from anima.runtime.draft import Draft, merged
+from anima.prism.organ import PrismOrgan
+from anima.prism.shelf import Shelf
+from anima.runtime.draft import Draft, merged, taps_of
 from anima.runtime.feed import Feed
 from anima.runtime.figures import Figures, figures
+from anima.runtime.prism import Book, Prism
 from anima.runtime.record import History, Record, segments_json, turn_record
 from anima.runtime.speaking import Speaker
 from anima.sampling import SamplingOrgan
 from anima.trunk.interface import Trunk, TrunkInfo
 from anima.trunk.settings import Sampling, whole
+from anima.trunk.tokens import Tokenizer
 
 Turning = Generator[Event, None, None]
 """The events of a running turn; closing it ends the turn."""
@@ -84,6 +88,9 @@ class Runtime:
         sessions: Sessions,
         started: Started,
         sampling: SamplingOrgan,
+        prism: PrismOrgan,
+        shelf: Shelf,
+        book: Book | None = None,
         organs: Sequence[Organ] = (),
         max_tokens: int,
         clock: Callable[[], datetime],
@@ -93,7 +100,8 @@ class Runtime:
         self._keeper = keeper
         self._sessions = sessions
         self._sampling = sampling
-        self._organs: dict[str, Organ] = {organ.name: organ for organ in (sampling, *organs)}
+        # What a person set goes before what a mode asks for, so sampling comes last.
+        self._organs: dict[str, Organ] = {o.name: o for o in (prism, *organs, sampling)}
         self._off: set[str] = set()
         self._max_tokens = self._longest = max_tokens
         self._clock = clock
@@ -102,6 +110,7 @@ class Runtime:
         self._busy = False
         self._closed = False
         self._notices = notices
+        self.prism = Prism(self, prism, shelf, book)
         self._enter(started)
 
     @property
@@ -123,6 +132,25 @@ class Runtime:
         return self._speaker.trunk
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self._speaker.tokenizer
+
+    @property
+    def mode(self) -> str:
+        """What the Prism has in force: `off`, a mode's name, or several joined by `+`."""
+        return self.prism.mode
+
+    @mode.setter
+    def mode(self, name: str) -> None:
+        self.prism.set(name)
+
+    @property
+    def features(self) -> Book | None:
+        """The SAE of this model and what is known of its features, or None."""
+        return self.prism.book
+
+    @property
     def turns(self) -> int:
         """How many turns of this session stand, those taken back not counted."""
         return len(self._turns)
@@ -131,6 +159,23 @@ class Runtime:
     def last(self) -> Record | None:
         """The record of the last turn that stands, or None."""
         return self._turns[-1] if self._turns else None
+
+    def turn_record(self, turn: int) -> Record:
+        """The record of a turn that stands, by its number from 1, or −1 for the last."""
+        if not self._turns:
+            raise SteeringError("There is no turn in this session yet to look at.")
+        if turn == -1:
+            return self._turns[-1]
+        if not 1 <= turn <= len(self._turns):
+            raise SteeringError(f"There is no turn {turn} in this session of {len(self._turns)}.")
+        return self._turns[turn - 1]
+
+    def note_mode(self) -> None:
+        """What is in force changed: save it, now or with the turn that runs."""
+        if self._busy or self._closed:
+            return
+        mode = {"mode": self.prism.mode, "auto": self.prism.auto}
+        self._save({"record": "mode", **mode, "at": self._now()})
 
     @property
     def system(self) -> str | None:
@@ -264,16 +309,17 @@ class Runtime:
         Everything now in force acts on them; nothing is changed.
         """
         self._check_awake()
-        part = self._contribution(Turn(number=self.turns + 1, text=text, seed=self._base_seed))
+        part = self._contribution(self._begun(text, self._base_seed))
         bare = self._context.without_oldest(len(self._context.exchanges))
         asked = bare.ask((*part.segments, Segment(role="user", text=text))).rolled(
             self._speaker.window, 0
         )
-        ids = asked.tokens().ids
-        bias = part.attention_bias(ids) if part.attention_bias else None
+        tokens = asked.tokens()
+        bias = part.attention_bias(tokens.ids) if part.attention_bias else None
         step = self.trunk.forward(
-            torch.tensor([ids]), self.trunk.cache(), taps=part.taps, bias=bias
-        )
+            torch.tensor([tokens.ids]), self.trunk.cache(),
+            taps=taps_of(part, tokens.roles), bias=bias,
+        )  # fmt: skip
         row = step.logits[0, -1]
         return row if part.logit_bias is None else row + part.logit_bias.to(row.device)
 
@@ -295,7 +341,7 @@ class Runtime:
         if not text.strip():
             raise UsageError("There is nothing to answer: the message is empty.")
         limit = whole("max_tokens", sampling.pop("max_tokens", self._max_tokens), 1)
-        turn = Turn(number=self.turns + 1, text=text, seed=self._seed if seed is None else seed)
+        turn = self._begun(text, self._seed if seed is None else seed)
         part = self._contribution(turn)
         draft = self._speaker.draft(
             context, turn, part, self._settings(part).changed(sampling), limit,
@@ -315,6 +361,11 @@ class Runtime:
             "context_window": self._speaker.window,
             "system": self.system,
             "settings": self.settings(),
+            "mode": self.mode,
+            "auto": self.prism.auto,
+            "share": self.prism.measured,
+            "nominal": self.prism.nominal,
+            "control": self.prism.control,
             "organs": {name: name not in self._off for name in self._organs},
             "threads": torch.get_num_threads(),
             **info,
@@ -373,8 +424,11 @@ class Runtime:
         self._stopped = False
         draft: Draft | None = None
         try:
-            turn = Turn(number=self.turns + 1, text=text, seed=seed)
+            turn = self._begun(text, seed)
             part = self._contribution(turn)
+            if part.stale and self._turns:
+                self.forget()
+                self._rebuilt = "mode switched"
             draft = self._speaker.draft(
                 self._context, turn, part, self._settings(part), max_tokens,
                 started=self._now(), stopped=stopped or (lambda draft: self._stopped),
@@ -453,6 +507,9 @@ class Runtime:
         if worth:
             self._unsaved = []
         return generation
+
+    def _begun(self, text: str, seed: int) -> Turn:
+        return Turn(number=self.turns + 1, text=text, seed=seed, session=self.session)
 
     def _contribution(self, turn: Turn) -> Contribution:
         return merged([organ.contribute(turn) for organ in self._active()])

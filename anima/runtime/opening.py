@@ -18,6 +18,8 @@ from anima.errors import CorruptStateError, UsageError
 from anima.home import Home, find_home
 from anima.organ import OrganState
 from anima.persona.store import Persona
+from anima.prism.shelf import Shelf
+from anima.runtime.furnishing import Furniture, furnish_for, prism_organ
 from anima.runtime.loop import Keeper, Runtime, Sessions, Started
 from anima.runtime.record import History, Record, fold, segments_json, segments_of
 from anima.runtime.speaking import Speaker
@@ -94,12 +96,18 @@ def _wake(
         started = sessions.begin(prefix(settings.system), seed)
     else:
         started = sessions.resume(wanted)
+    furniture = furnish_for(loaded, started.context.format, settings, home, say)
+    notices += furniture.notices
     runtime = assemble(
         loaded, settings, started,
         states=kept.states(), keeper=kept, sessions=sessions, clock=clock, notices=notices,
+        furniture=furniture, refresh=True,
     )  # fmt: skip
+    notices += runtime.prism.notices
     if wanted is not None:
         _apply(runtime, settings)
+    if settings.mode is not None:
+        runtime.mode = settings.mode
     return runtime
 
 
@@ -121,11 +129,22 @@ def assemble(
     sessions: Sessions,
     clock: Callable[[], datetime],
     notices: Sequence[str] = (),
+    furniture: Furniture | None = None,
+    refresh: bool = False,
 ) -> Runtime:
-    """A runtime over a loaded model that stands where a session ends, its organs in `states`."""
+    """A runtime over a loaded model that stands where a session ends, its organs in `states`.
+
+    `refresh` takes the modes in force as they are on the shelf now; a replay has them as they were.
+    """
     sampling = SamplingOrgan(_defaults(loaded.sampling, settings))
     if sampling.name in states:
         sampling.load(states[sampling.name])
+    found = furniture or Furniture(shelf=Shelf())
+    prism = prism_organ(found, loaded, started.context.format, settings)
+    if prism.name in states:
+        prism.load(states[prism.name])
+        if refresh:
+            prism.refresh()
     own = loaded.trunk.info.window
     speaker = Speaker(
         trunk=loaded.trunk,
@@ -139,6 +158,9 @@ def assemble(
         sessions=sessions,
         started=started,
         sampling=sampling,
+        prism=prism,
+        shelf=found.shelf,
+        book=found.book,
         max_tokens=settings.max_tokens,
         clock=clock,
         notices=notices,

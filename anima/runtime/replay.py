@@ -9,13 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from anima import config
-from anima.context import Segment
+from anima.context import ChatFormat, Segment
 from anima.errors import AnimaError, CorruptStateError, StateError
 from anima.home import Home
 from anima.organ import OrganState
 from anima.persona import states as state_files
 from anima.persona.session import read_session
+from anima.persona.transcript import forces_of, mode_of
 from anima.runtime.draft import Draft
+from anima.runtime.furnishing import Furniture, furnish_for
 from anima.runtime.loop import Runtime, Started
 from anima.runtime.opening import assemble, context_of, use_threads
 from anima.runtime.record import Record, fold
@@ -31,10 +33,14 @@ _COMPARED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One turn run again: `difference` says what was not as recorded, None where all was."""
+    """One turn run again: `difference` says what was not as recorded, None where all was.
+
+    `mode` is the one that it was recorded in, None for none.
+    """
 
     turn: int
     difference: str | None
+    mode: str | None = None
 
     @property
     def matched(self) -> bool:
@@ -70,38 +76,57 @@ def replay(
     """
     records = read_session(home, persona, session)
     loaded: Loaded | None = None
+    furniture: Furniture | None = None
+    known: dict[str, Any] = {}
     runtime: Runtime | None = None
     listener = _Listener(name=persona)
     for number, record in enumerate(records):
         kind = record.get("record")
         if kind == "open":
             loaded = loaded or _load(home, record, say)
+            format = ChatFormat(**record["format"])
+            furniture = furniture or furnish_for(loaded, format, _settings(record), home)
             _check_same(loaded, record)
-            runtime = _standing(loaded, records[: number + 1], session, listener, home)
-        elif kind == "turn" and "copied" not in record:
-            if runtime is None or loaded is None:
+            runtime = _standing(loaded, furniture, records[: number + 1], session, listener, home)
+        elif kind == "turn" and "copied" in record:
+            known |= _forces(record)
+        elif kind == "turn":
+            if runtime is None or loaded is None or furniture is None:
                 raise CorruptStateError(f"Session {session} has a turn before any `open` record.")
-            compared = _again(runtime, listener, record)
+            known |= _forces(record)
+            compared = _again(runtime, listener, record, known)
             yield compared
             if not compared.matched:
                 # The next turn is judged on what was recorded, not on what came of it now.
-                runtime = _standing(loaded, records[: number + 1], session, listener, home)
+                past = records[: number + 1]
+                runtime = _standing(loaded, furniture, past, session, listener, home)
         elif runtime is not None:
             _follow(runtime, record)
     if loaded is not None:
         loaded.trunk.close()
 
 
-def _again(runtime: Runtime, listener: _Listener, record: Record) -> Compared:
+def _forces(record: Record) -> Mapping[str, Any]:
+    """What a turn's record is the first to say of what can be in force, by digest."""
+    return forces_of(record.get("deltas", {}).get("prism", {}))
+
+
+def _again(
+    runtime: Runtime, listener: _Listener, record: Record, known: Mapping[str, Any]
+) -> Compared:
     """Run a recorded turn; whatever its record lacks or has wrong is a difference."""
     try:
         number = int(record["turn"])
+        runtime.prism.rehearse(record["deltas"].get("prism", {}), known)
         _run(runtime, record)
     except (KeyError, TypeError, ValueError) as error:
         return Compared(turn=runtime.turns + 1, difference=f"its record is not whole: {error}")
     except AnimaError as error:
         return Compared(turn=runtime.turns + 1, difference=str(error))
-    return Compared(turn=number, difference=difference(record, listener.heard[-1]))
+    return Compared(
+        turn=number, difference=difference(record, listener.heard[-1]),
+        mode=mode_of(record["deltas"].get("prism", {}), known),
+    )  # fmt: skip
 
 
 def _run(runtime: Runtime, record: Record) -> None:
@@ -159,7 +184,12 @@ def _follow(runtime: Runtime, record: Record) -> None:
 
 
 def _standing(
-    loaded: "Loaded", records: Sequence[Record], session: str, listener: _Listener, home: Home
+    loaded: "Loaded",
+    furniture: Furniture,
+    records: Sequence[Record],
+    session: str,
+    listener: _Listener,
+    home: Home,
 ) -> Runtime:
     """A runtime where these records end, its organs as the last `open` record found them."""
     opened = [record for record in records if record.get("record") == "open"][-1]
@@ -175,7 +205,7 @@ def _standing(
     return assemble(
         loaded, _settings(opened), started,
         states=states, keeper=listener, sessions=_NoSessions(),
-        clock=lambda: datetime.fromisoformat(opened["at"]),
+        clock=lambda: datetime.fromisoformat(opened["at"]), furniture=furniture,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from anima.context import Context, Segment
 from anima.events import Event, Perceived, Reason, Recomputed, Replied, Token
 from anima.organ import Contribution, Reading, Turn
-from anima.runtime.draft import Draft
+from anima.runtime.draft import Draft, taps_of
 from anima.runtime.feed import Feed
 from anima.trunk.interface import Trunk
 from anima.trunk.sampler import Pick, pick
@@ -72,7 +72,7 @@ class Speaker:
         part = draft.contribution
         logits = feed.bring(
             wanted.ids,
-            taps=lambda: part.taps,
+            taps=lambda start, end: taps_of(part, wanted.roles[start:end]),
             bias=part.attention_bias,
             stopped=lambda: draft.stopped(draft),
         )
@@ -99,7 +99,7 @@ class Speaker:
             choose=_chooser(draft),
             end_ids=self.end_ids,
             limit=draft.limit,
-            taps=lambda: part.taps,
+            taps=lambda: taps_of(part, ("assistant",)),
             bias=part.attention_bias,
         )
         with closing(picks):

@@ -221,7 +221,7 @@ def test_the_sampling_organ_switched_off_leaves_the_models_defaults():
     runtime.switch("sampling", False)
     runtime.say("Hello")
     assert turns(shelf)[0]["sampling"]["temperature"] == 0.0
-    assert turns(shelf)[0]["organs"] == []
+    assert turns(shelf)[0]["organs"] == ["prism"]
 
 
 def test_a_system_text_enters_after_the_core_and_recomputes():
