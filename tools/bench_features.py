@@ -119,7 +119,7 @@ def _arm(
 
         def encode() -> None:
             rows = torch.cat([h[0] for h in kept])
-            for part in rows.split(_BATCH):
+            for part in torch.split(rows, _BATCH):
                 sae.encode(part)
 
         return decoded + seconds(encode)

@@ -253,7 +253,8 @@ def _dressed(figure: "Figure", *, height: int) -> "Figure":
     return figure.update_layout(
         height=height, template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 12}, showlegend=False, bargap=0.1,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10}, hovermode="closest",
+        margin={"l": 10, "r": 10, "t": 34, "b": 10}, hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#8b949e", "activecolor": _BAR},
     ).update_xaxes(automargin=True).update_yaxes(automargin=True, ticksuffix=" ")  # fmt: skip
 
 
