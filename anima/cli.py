@@ -17,7 +17,16 @@ import click
 
 from anima.errors import AnimaError, Interrupted, UsageError
 from anima.terminal import completion, flags
-from anima.terminal.shell import evaluation, house, models, personas, sessions, settings
+from anima.terminal.shell import (
+    evaluation,
+    features,
+    house,
+    models,
+    modes,
+    personas,
+    sessions,
+    settings,
+)
 from anima.version import __version__
 
 if TYPE_CHECKING:
@@ -98,6 +107,7 @@ def _talk(
     from anima.terminal.signals import Signals
 
     home, settings, screen = flags.surroundings(ctx)
+    _check_mode(home, settings)
     if session is not None and session != "continue":
         session = _found_session(home, settings.persona, session)
     stdin = None if sys.stdin is None or not oneshot.piped(sys.stdin.buffer) else sys.stdin.buffer
@@ -111,7 +121,19 @@ def _talk(
     flags.fetch_if_missing(home, settings, screen)
     load = _loader(home, settings, session=session, ephemeral=ephemeral)
     with Signals() as signals:
-        return oneshot.answer(load, text, screen, signals, output=output)
+        cot = settings.cot == "on"
+        return oneshot.answer(load, text, screen, signals, output=output, cot=cot)
+
+
+def _check_mode(home: "Home", settings: "Settings") -> None:
+    """Raise SteeringError for a mode that is not there, before a model is loaded in vain."""
+    from anima.runtime.places import shelf_of
+
+    if settings.mode in (None, "off", "auto"):
+        return
+    shelf = shelf_of(settings.model, home)
+    for name in str(settings.mode).split("+"):
+        shelf.load(name.strip())
 
 
 def _found_session(home: "Home", persona: str, session: str) -> str:
@@ -157,6 +179,7 @@ def _chat(
             greeting=_greeting(settings, ephemeral=ephemeral),
             kept=not ephemeral,
             facts=settings.toolbar == "auto",
+            cot=settings.cot == "on",
             color=wants_color(settings.color, sys.stdout, os.environ),
         ).run()
 
@@ -192,6 +215,8 @@ for _command in (
     personas.persona,
     sessions.sessions,
     sessions.replay,
+    modes.mode,
+    features.features,
     settings.config,
     evaluation.evaluate,
     house.paths,

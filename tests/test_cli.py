@@ -296,7 +296,9 @@ def test_one_question_one_answer_and_its_replay() -> None:
     (session,) = json.loads(run("sessions", "list", "--json")[1])
     assert (session["turns"], session["first_text"]) == (1, "What is the capital of France?")
     code, out, err = run("replay", session["id"], "--json")
-    assert json.loads(out) == {"turn": 1, "matched": True, "difference": None}
+    assert json.loads(out) == {
+        "turn": 1, "matched": True, "difference": None, "mode": None,
+    }  # fmt: skip
     assert (code, err) == (0, b"")
 
 
@@ -309,7 +311,7 @@ def test_json_of_a_piped_prompt() -> None:
     turn = json.loads(out)
     assert code == 0
     assert b"not all valid UTF-8" in err
-    assert (turn["persona"], turn["turn"], turn["seed"], turn["mode"]) == ("default", 1, 1, None)
+    assert (turn["persona"], turn["turn"], turn["seed"], turn["mode"]) == ("default", 1, 1, "off")
     assert 1 <= turn["tokens"]["reply"] <= 4
     assert turn["tokens"]["prompt"] > 4
 

@@ -22,7 +22,11 @@ _BEFORE, _AFTER = 24, 56  # characters of a snippet around what was found
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """One turn as it was said. `finish` is as in `anima.events`; None is what is not recorded."""
+    """One turn as it was said. `finish` is as in `anima.events`; None is what is not recorded.
+
+    `mode` is the one that spoke it, several with arrows between them where it was switched meanwhile;
+    `share` the mean length of what was pushed, of ‖h‖.
+    """
 
     turn: int
     text: str
@@ -33,6 +37,8 @@ class Said:
     model: str | None = None
     system: str | None = None
     undone: bool = False
+    mode: str | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +100,7 @@ def conversation(records: Sequence[Mapping[str, Any]]) -> list[Said]:
     """The turns that a session's records hold, the undone ones marked."""
     said: list[Said] = []
     model = system = None
+    known: dict[str, Any] = {}
     for record in records:
         match record.get("record"):
             case "session" | "system":
@@ -101,7 +108,10 @@ def conversation(records: Sequence[Mapping[str, Any]]) -> list[Said]:
             case "open":
                 model = _model(record)
             case "turn":
-                said.append(_said(record, model, system))
+                steered = _steered(record)
+                known |= forces_of(steered)
+                told = replace(_said(record, model, system), mode=mode_of(steered, known))
+                said.append(replace(told, share=_share(steered)))
             case "undo":
                 _take_back(said)
     return said
@@ -123,6 +133,39 @@ def search(said: Sequence[Said], words: Sequence[str]) -> Iterator[Match]:
             places = [found.span() for pattern in patterns if (found := pattern.search(text))]
             if places:
                 yield Match(turn=each.turn, role=role, snippet=_snippet(text, min(places)))
+
+
+def _steered(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a turn's record says of the Prism; nothing where nothing was pushed."""
+    deltas = record.get("deltas")
+    found = deltas.get("prism") if isinstance(deltas, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def forces_of(steered: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a turn's record is the first in its session to say of what can be in force, by digest."""
+    found = steered.get("forces")
+    return found if isinstance(found, dict) else {}
+
+
+def mode_of(steered: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    """The modes that a turn went through, as it names what is `known` by digest; None for none."""
+    schedule = steered.get("schedule")
+    digests = [each[-1] for each in schedule] if isinstance(schedule, list) else []
+    return " → ".join(_force_in_words(known.get(digest)) for digest in digests) or None
+
+
+def _force_in_words(force: object) -> str:
+    modes = force.get("modes") if isinstance(force, dict) else None
+    names = [each.get("name") for each in modes or () if isinstance(each, dict)]
+    by_hand = len(force.get("by_hand") or ()) if isinstance(force, dict) else 0
+    name = "+".join(name for name in names if isinstance(name, str)) or "off"
+    return f"{name}, {by_hand} by hand" if by_hand else name
+
+
+def _share(steered: Mapping[str, Any]) -> float | None:
+    share = steered.get("share")
+    return share if isinstance(share, float) else None
 
 
 def _take_back(said: list[Said]) -> None:

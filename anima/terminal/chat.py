@@ -5,14 +5,24 @@ live, and nothing that was printed is ever drawn again.
 """
 
 import contextlib
+import queue
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from anima.errors import AnimaError, Interrupted, StorageError
-from anima.events import Event, Notice, Recomputed, Replied, Token
+from anima.events import (
+    Event,
+    ModeChanged,
+    Notice,
+    Persisted,
+    Recomputed,
+    Replied,
+    Steered,
+    Token,
+)
 from anima.home import Home
-from anima.terminal import commands, commands_sessions, toolbar, turns
+from anima.terminal import aloud, commands, commands_sessions, toolbar, turns
 from anima.terminal.keyboard import Keyboard
 from anima.terminal.layout import wrapped
 from anima.terminal.screen import Screen, typed
@@ -37,7 +47,8 @@ BARE = ("exit", "quit", "help")
 class Chat:
     """One conversation at a terminal, from the first prompt until the person leaves.
 
-    `kept` says whether it outlasts this; `facts` whether the toolbar is shown.
+    `kept` says whether it outlasts this; `facts` whether the toolbar is shown; `cot` whether turns
+    are shown from inside.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class Chat:
         kept: bool = True,
         facts: bool = True,
         color: bool = False,
+        cot: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.screen = screen
@@ -62,6 +74,7 @@ class Chat:
         self._signals = signals
         self._greeting = greeting
         self._clock = clock
+        self._cot = cot
         self._keyboard = Keyboard(
             lambda line: commands.completions(self, line),
             history=home.persona(persona) / HISTORY if kept else None,
@@ -76,6 +89,8 @@ class Chat:
         self._draft = ""
         self._pointed_at = ""
         self._facts = toolbar.facts(None, persona, None)
+        self._meanwhile: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._replied: Replied | None = None
 
     @property
     def runtime(self) -> "Runtime":
@@ -188,7 +203,20 @@ class Chat:
         if self._meant(line):
             return
         text, _ = typed(commands.message(line))
-        self.stream(self.runtime.turn(text))
+        runtime = self.runtime
+        if self._cot:
+            self._reason(runtime, text)
+        self.stream(runtime.turn(text))
+
+    def _reason(self, runtime: "Runtime", text: str) -> None:
+        """Show a reasoning step on a text; Interrupted where the person stops it."""
+        if not text.strip():
+            return
+        self._note(aloud.LABEL)
+        replied = self.collect(aloud.reasoning(runtime, text))
+        if replied is None or replied.finish == "stopped":
+            raise Interrupted("Stopped while it reasoned; nothing was sent.")
+        self._note(aloud.step_of(replied))
 
     def _meant(self, line: str) -> bool:
         """Whether a bare word is held back, once, because a command was probably meant."""
@@ -202,7 +230,10 @@ class Chat:
 
     def stream(self, events: Iterator[Event]) -> Replied | None:
         """Show a turn as it comes; a signal ends it at the next token, and it is kept."""
-        return self._take(events, self._show)
+        if not self._cot:
+            return self._take(events, self._show)
+        from_inside = aloud.Aloud(self.runtime)
+        return self._take(events, lambda event: self._show_aloud(event, from_inside))
 
     def collect(self, events: Iterator[Event]) -> Replied | None:
         """Take a turn without showing it."""
@@ -211,19 +242,41 @@ class Chat:
     def _take(self, events: Iterator[Event], show: Callable[[Event], None]) -> Replied | None:
         replied: Replied | None = None
         taken = turns.until_stopped(events, self.runtime.stop, self.screen, self._signals)
+        listening = self._keyboard.listening(self._signals.press, self._take_line)
         try:
-            with self._keyboard.listening(self._signals.press), contextlib.closing(taken):
+            with listening, contextlib.closing(taken):
                 for event in taken:
+                    self._obey_meanwhile()
                     replied = event if isinstance(event, Replied) else replied
                     show(event)
         except StorageError as error:
+            self._show_figures()
             self.screen.error(
                 f"{error} The turn stands, and is saved with the next one that can be."
             )
+        self._show_figures()
         self.screen.end_answer()
+        self._obey_meanwhile()
         if self._signals.presses:
             self._stopped = self._clock()
         return replied
+
+    def _take_line(self, line: str) -> bool:
+        """In the listening thread: keep a line that acts on the reply which streams."""
+        if not commands.is_live(line):
+            return False
+        self._meanwhile.put(line)
+        return True
+
+    def _obey_meanwhile(self) -> None:
+        """Run what was typed while a reply streams, between two of its tokens."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                line = self._meanwhile.get_nowait()
+                try:
+                    commands.dispatch(self, line)
+                except AnimaError as error:
+                    self.screen.error(self._fitted(str(error)))
 
     def _show(self, event: Event) -> None:
         match event:
@@ -235,9 +288,32 @@ class Chat:
                 self.screen.end_answer()
                 if remark := turns.ended(event):
                     self._note(remark)
-                self._note(turns.figures(event))
+                self._replied = event
+            case ModeChanged():
+                self._note(turns.mode_changed(event))
+            case Steered():
+                self._show_figures(event)
+                if remark := turns.scaled(event):
+                    self._note(remark)
+            case Persisted():
+                self._show_figures()
             case Notice():
                 self._note(event.message)
+
+    def _show_aloud(self, event: Event, from_inside: aloud.Aloud) -> None:
+        """Token by token with what was active there; the reply stands whole below."""
+        for seen in from_inside.look(event):
+            self.screen.note(aloud.line(seen, self.width))
+        if isinstance(event, Replied):
+            self.screen.answer(event.text)
+        if not isinstance(event, Token):
+            self._show(event)
+
+    def _show_figures(self, steered: Steered | None = None) -> None:
+        """The line of figures, once for each reply: what was pushed is known only after it."""
+        replied, self._replied = self._replied, None
+        if replied is not None:
+            self._note(turns.figures(replied, steered))
 
     def _note(self, text: str) -> None:
         self.screen.note(self._fitted(text))

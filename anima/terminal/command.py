@@ -83,7 +83,8 @@ def words(*texts: str) -> Complete:
 class Command:
     """One command. `usage` names its arguments, `help` is one line, `details` may be more.
 
-    `complete` gives choices for the `part` of an argument that is being typed.
+    `complete` gives choices for the `part` of an argument that is being typed. One that is `live`
+    may be typed while a reply streams, and acts on it.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Command:
     details: str = ""
     complete: Complete = nothing
     part: Callable[[str], str] = last_word
+    live: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

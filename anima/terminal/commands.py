@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from anima.errors import UsageError
 from anima.terminal.command import Command, Host
+from anima.terminal.commands_prism import PRISM
 from anima.terminal.commands_replies import REPLIES
 from anima.terminal.commands_sessions import SESSIONS
 from anima.terminal.keyboard import Choice, Completed
@@ -43,6 +44,12 @@ def find(word: str) -> Command:
     near = near or difflib.get_close_matches(word, known, 1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UsageError(f"There is no command {word}.{hint} /help lists all of them.")
+
+
+def is_live(line: str) -> bool:
+    """Whether a line is a command that acts on a reply while it streams."""
+    words = line.split()
+    return bool(words) and any(c.live for c in COMMANDS if words[0] in c.names)
 
 
 def dispatch(host: Host, line: str) -> None:
@@ -111,6 +118,7 @@ COMMANDS: tuple[Command, ...] = (
         help="leave; everything is saved",
         handler=_exit,
     ),
+    *PRISM,
     *REPLIES,
     *SESSIONS,
 )

@@ -95,6 +95,24 @@ def folders(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     return [CompletionItem(incomplete, type="dir")]
 
 
+def named_modes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The modes of the model in force."""
+
+    def found() -> list[tuple[str, str]]:
+        from anima.runtime.places import shelf_of
+
+        return list(shelf_of(_model(ctx), _home(ctx)).names().items())
+
+    nothing: list[tuple[str, str]] = []
+    return _items(_quietly(found, nothing), incomplete)
+
+
+def modes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The modes that can be put in force: named ones, off and auto."""
+    fixed = [("off", "nothing is pushed"), ("auto", "what you write chooses")]
+    return [*named_modes(ctx, parameter, incomplete), *_items(fixed, incomplete)]
+
+
 def settings(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """The names of the settings."""
     from anima.config import Settings
@@ -138,11 +156,20 @@ def _home(ctx: click.Context) -> "Home":
 
 
 def _persona(ctx: click.Context) -> str:
+    return str(_setting(ctx, "persona"))
+
+
+def _model(ctx: click.Context) -> str:
+    return str(_setting(ctx, "model"))
+
+
+def _setting(ctx: click.Context, name: str) -> object:
+    """A setting as the flags before the cursor have it, else as it is in force."""
     from anima import config
     from anima.terminal.flags import Given
 
-    given = ctx.find_root().ensure_object(Given).settings.get("persona")
-    return str(given or config.load(_home(ctx), os.environ, {}).settings.persona)
+    given = ctx.find_root().ensure_object(Given).settings.get(name)
+    return given or getattr(config.load(_home(ctx), os.environ, {}).settings, name)
 
 
 def _quietly(look: Callable[[], T], otherwise: T) -> T:

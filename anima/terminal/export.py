@@ -25,9 +25,8 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 def as_text(found: Transcript) -> str:
     """For reading in a terminal: what a person typed stands behind the number of its turn."""
     parts = [_headline(found)]
-    for said, system in _with_system(found.turns):
-        if system is not None:
-            parts.append(f"System: {system}")
+    for said, changes in _with_changes(found.turns):
+        parts += [f"{what}: {text}" for what, text in changes]
         label = f"{said.turn}> "
         typed = said.text.replace("\n", "\n" + " " * len(label))
         parts += [label + typed, said.reply.strip("\n"), *_ending(said, "[{}]")]
@@ -37,10 +36,10 @@ def as_text(found: Transcript) -> str:
 def as_markdown(found: Transcript) -> str:
     """For any reader of Markdown: what a person typed is quoted, the reply stands as it was."""
     parts = [f"# {_title(found)}", _headline(found)]
-    for said, system in _with_system(found.turns):
+    for said, changes in _with_changes(found.turns):
         parts.append("---")
-        if system is not None:
-            parts.append(f"System:\n\n{_quoted(system)}")
+        for what, text in changes:
+            parts.append(f"Mode: {text}" if what == "Mode" else f"System:\n\n{_quoted(text)}")
         reply = _with_closed_fence(said.reply.strip("\n"))
         parts += [_quoted(said.text), reply, *_ending(said, "*({})*")]
     return shown("\n\n".join(parts)) + "\n"
@@ -63,9 +62,10 @@ def as_html(found: Transcript) -> str:
     """One page that needs nothing else, runs nothing and fetches nothing, in light and in dark."""
     title = _escaped(_title(found))
     body = [f"<h1>{title}</h1>", f'<p class="about">{_escaped(_headline(found))}</p>']
-    for said, system in _with_system(found.turns):
-        if system is not None:
-            body.append(f'<p class="system">{_escaped(system)}</p>')
+    for said, changes in _with_changes(found.turns):
+        for what, text in changes:
+            named = f"Mode: {text}" if what == "Mode" else text
+            body.append(f'<p class="system">{_escaped(named)}</p>')
         body.append(f'<section id="turn-{said.turn}">')
         body.append(f'<div class="user">{_escaped(said.text)}</div>')
         body.append(f'<div class="reply">{"".join(_blocks(said.reply))}</div>')
@@ -111,12 +111,16 @@ def _headline(found: Transcript) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _with_system(turns: Sequence[Said]) -> Iterator[tuple[Said, str | None]]:
-    """Each turn with the text for the model where that is another than before; "none" takes it out."""
-    before: str | None = None
+def _with_changes(turns: Sequence[Said]) -> Iterator[tuple[Said, list[tuple[str, str]]]]:
+    """Each turn with what is another than before: the text for the model, and the mode."""
+    system: str | None = None
+    mode = "off"
     for said in turns:
-        yield said, None if said.system == before else said.system or "none"
-        before = said.system
+        changes = [] if said.system == system else [("System", said.system or "none")]
+        if (said.mode or "off") != mode:
+            changes.append(("Mode", said.mode or "off"))
+        yield said, changes
+        system, mode = said.system, (said.mode or "off").rpartition(" → ")[2]
 
 
 def _ending(said: Said, form: str) -> list[str]:

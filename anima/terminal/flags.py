@@ -82,13 +82,14 @@ persona = _flag(
 )
 json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
+model = _flag(
+    "--model",
+    metavar="MODEL",
+    help="A catalog name, a folder or a hub id.",
+    shell_complete=completion.models,
+)
 running = _stacked(
-    _flag(
-        "--model",
-        metavar="MODEL",
-        help="A catalog name, a folder or a hub id.",
-        shell_complete=completion.models,
-    ),
+    model,
     _flag(
         "--device",
         metavar="auto|cpu|cuda|mps",
@@ -120,6 +121,25 @@ replying = _stacked(
     _flag("--max-tokens", type=int, metavar="N", help="The longest reply."),
     _flag("--temperature", type=float, metavar="T", help="0 is greedy; higher is more varied."),
     _flag("--system", metavar="TEXT", help="A text that the model reads first."),
+    _flag(
+        "--mode",
+        metavar="MODE",
+        help="How it speaks: a mode, off or auto.",
+        shell_complete=completion.modes,
+    ),
+    _flag(
+        "--cot",
+        flag_value="on",
+        is_flag=True,
+        default=None,
+        help="Show a reasoning step first, then features as it speaks.",
+    ),
+    _flag(
+        "--control",
+        metavar="off|placebo|shuffled|zombie",
+        help="An experiment's control in place of what steers.",
+        shell_complete=completion.values("control"),
+    ),
 )
 
 

@@ -23,7 +23,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 from anima.errors import AnimaError
 from anima.terminal import editor
-from anima.terminal.listening import listening
+from anima.terminal.listening import Take, listening
 from anima.terminal.modes import Modes
 from anima.terminal.pasting import Pastes
 from anima.terminal.plain_line import PlainLine
@@ -149,12 +149,17 @@ class Keyboard:
             yield
 
     @contextlib.contextmanager
-    def listening(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Outside `read`, call `stop` in a thread for each Esc; other keys wait for the next one."""
+    def listening(
+        self, stop: Callable[[], None], take: Take = lambda line: False
+    ) -> Iterator[None]:
+        """Outside `read`, call `stop` in a thread for each Esc, and `take` for each whole line.
+
+        A line that is not taken, and other keys, wait for the next `read`.
+        """
         if self._plain:
             yield
             return
-        with listening(self._session.app.input, stop):
+        with listening(self._session.app.input, stop, take):
             yield
 
     def edit(self, text: str) -> str:

@@ -1,6 +1,6 @@
-"""Keys while a reply streams: Esc stops it, all else waits for the next prompt.
+"""Keys while a reply streams: Esc stops it, a line may act at once, all else waits for the prompt.
 
-It knows keys, and nothing of what they stop.
+It knows keys and lines, and nothing of what they stop or do.
 """
 
 import contextlib
@@ -23,9 +23,18 @@ _DROPPED = frozenset((Keys.ControlD, Keys.CPRResponse))
 """Ctrl-D does nothing while a reply streams; the other is a terminal's late answer, not a key."""
 
 
+Take = Callable[[str], bool]
+"""Gets a line that was typed blind, and says whether it took it."""
+
+
 @contextlib.contextmanager
-def listening(input: Input, stop: Callable[[], None]) -> Iterator[None]:
-    """Read keys in a thread meanwhile; `stop` is called there for each Esc and each Ctrl-C."""
+def listening(
+    input: Input, stop: Callable[[], None], take: Take = lambda line: False
+) -> Iterator[None]:
+    """Read keys in a thread meanwhile; `stop` is called there for each Esc and each Ctrl-C.
+
+    `take` is asked there about each line that Enter ends; one not taken waits for the next prompt.
+    """
     try:
         descriptor = input.fileno()
     except (OSError, ValueError, NotImplementedError):
@@ -35,7 +44,10 @@ def listening(input: Input, stop: Callable[[], None]) -> Iterator[None]:
         return
     ended, end = os.pipe()
     thread = threading.Thread(
-        target=_listen, args=(input, descriptor, ended, stop), name="anima-listening", daemon=True
+        target=_listen,
+        args=(input, descriptor, ended, stop, take),
+        name="anima-listening",
+        daemon=True,
     )
     thread.start()
     try:
@@ -46,19 +58,40 @@ def listening(input: Input, stop: Callable[[], None]) -> Iterator[None]:
         os.close(ended)
 
 
-def _listen(input: Input, descriptor: int, ended: int, stop: Callable[[], None]) -> None:
+def _listen(
+    input: Input, descriptor: int, ended: int, stop: Callable[[], None], take: Take
+) -> None:
     unsure = False
+    line: list[KeyPress] = []
     while not input.closed:
         waiting = select.select([descriptor, ended], [], [], PATIENCE if unsure else None)[0]
         unsure = descriptor in waiting
         keys = input.read_keys() if unsure else input.flush_keys()
         stops, rest = sorted_out(keys)
-        store_typeahead(input, rest)
+        for key in rest:
+            line.append(key)
+            if key.key == Keys.ControlM:
+                if not take(text_of(line[:-1]) or ""):
+                    store_typeahead(input, line)
+                line = []
         for _ in range(stops):
             stop()
         if ended in waiting:
-            store_typeahead(input, sorted_out(input.flush_keys())[1])
-            return
+            break
+    store_typeahead(input, [*line, *sorted_out(input.flush_keys())[1]])
+
+
+def text_of(keys: Sequence[KeyPress]) -> str | None:
+    """What these keys write into an empty line; None where one of them does anything else."""
+    text = ""
+    for key in keys:
+        if key.key == Keys.ControlH:
+            text = text[:-1]
+        elif key.key == Keys.BracketedPaste or not isinstance(key.key, Keys):
+            text += key.data
+        else:
+            return None
+    return text
 
 
 def sorted_out(keys: Sequence[KeyPress]) -> tuple[int, list[KeyPress]]:

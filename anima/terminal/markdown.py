@@ -117,6 +117,11 @@ class MarkdownStream:
             self._take(rest, ended=False)
         self._flush()
 
+    @property
+    def in_block(self) -> bool:
+        """Whether a block is open that nothing may come between: code, or a table."""
+        return bool(self._fence or self._table)
+
     def finish(self) -> None:
         """Print what was kept back and close what is open; the next piece begins a new text.
 

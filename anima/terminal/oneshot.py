@@ -11,9 +11,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from anima.errors import Interrupted, UsageError
-from anima.events import Event, Notice, Perceived, Recomputed, Replied, Token
-from anima.terminal import turns
-from anima.terminal.screen import Screen, typed
+from anima.events import (
+    Event,
+    ModeChanged,
+    Notice,
+    Perceived,
+    Recomputed,
+    Replied,
+    Steered,
+    Token,
+)
+from anima.terminal import aloud, turns
+from anima.terminal.screen import UNKNOWN_WIDTH, Screen, typed
 from anima.terminal.signals import Signals
 from anima.terminal.waking import Waking
 
@@ -21,6 +30,8 @@ if TYPE_CHECKING:
     from anima.runtime.loop import Runtime
 
 Output = Literal["text", "json", "jsonl"]
+
+Show = Callable[[Event, Screen], None]
 
 LONGEST = 16 * 2**20
 """Bytes of standard input that are read; far more than any context holds."""
@@ -63,6 +74,7 @@ def answer(
     signals: Signals,
     *,
     output: Output,
+    cot: bool = False,
 ) -> int:
     """Load, answer and save; returns the exit code. A signal keeps what was said until then."""
     waking = Waking(load)
@@ -79,19 +91,49 @@ def answer(
     with contextlib.closing(waking.result()) as runtime:
         for notice in runtime.notices:
             screen.note(notice)
-        stopped = _stream(runtime, prompt, screen, signals, output)
+        reasoned = _reason(runtime, prompt, screen, signals, output) if cot else None
+        stopped = (reasoned is None and cot) or _stream(
+            runtime, prompt, screen, signals, output, reasoned
+        )
     if signals.leave is not None:
         return signals.leave
     return Interrupted.exit_code if stopped else 0
 
 
-def _stream(
+def _reason(
     runtime: "Runtime", prompt: str, screen: Screen, signals: Signals, output: Output
+) -> str | None:
+    """Show a reasoning step before the answer; None where a signal ended it."""
+    replied: Replied | None = None
+    events = aloud.reasoning(runtime, prompt)
+    with contextlib.closing(turns.until_stopped(events, runtime.stop, screen, signals)) as taken:
+        for event in taken:
+            replied = event if isinstance(event, Replied) else replied
+    if replied is None or replied.finish == "stopped":
+        return None
+    text = aloud.step_of(replied)
+    if output == "jsonl":
+        screen.data(_json({"event": "reasoned", "text": text}))
+    if output == "text":
+        screen.note(f"{aloud.LABEL}\n{text}")
+    return text
+
+
+def _stream(
+    runtime: "Runtime",
+    prompt: str,
+    screen: Screen,
+    signals: Signals,
+    output: Output,
+    reasoned: str | None = None,
 ) -> bool:
-    """Show one turn; returns whether it was stopped."""
-    show = {"text": _show_text, "json": _show_nothing, "jsonl": _show_line}[output]
+    """Show one turn, from inside where it was reasoned on; returns whether it was stopped."""
+    show: Show = {"text": _show_text, "json": _show_nothing, "jsonl": _show_line}[output]
+    if reasoned is not None:
+        show = _from_inside(runtime, show, output)
     perceived: Perceived | None = None
     replied: Replied | None = None
+    steered: Steered | None = None
     taken = turns.until_stopped(runtime.turn(prompt), runtime.stop, screen, signals)
     with contextlib.closing(taken):
         for event in taken:
@@ -99,20 +141,29 @@ def _stream(
                 perceived = event
             if isinstance(event, Replied):
                 replied = event
+            if isinstance(event, Steered):
+                steered = event
             show(event, screen)
+    if output == "text" and replied:
+        screen.progress(turns.figures(replied, steered))
     if output != "text" and perceived and replied:
-        screen.data(_json(summary(runtime, perceived, replied)))
+        whole = summary(runtime, perceived, replied, steered)
+        screen.data(_json(whole if reasoned is None else {**whole, "reasoning": reasoned}))
     return replied is not None and replied.finish == "stopped"
 
 
-def summary(runtime: "Runtime", perceived: Perceived, replied: Replied) -> dict[str, Any]:
+def summary(
+    runtime: "Runtime", perceived: Perceived, replied: Replied, steered: Steered | None
+) -> dict[str, Any]:
     """The one object of a turn; what has no organ, or one that is off, is null."""
+    status = runtime.status()
+    prism = status["organs"].get("prism")
     return {
         "reply": replied.text,
         "persona": runtime.persona,
         "session": runtime.session,
         "turn": replied.turn,
-        "mode": None,
+        "mode": status["mode"] if prism else None,
         "seed": perceived.seed,
         "tokens": {
             "prompt": perceived.prompt_tokens,
@@ -124,8 +175,26 @@ def summary(runtime: "Runtime", perceived: Perceived, replied: Replied) -> dict[
         "fatigue": None,
         "R": None,
         "recalled": None,
-        "pushes": None,
+        "pushes": (list(steered.pushes) if steered else []) if prism else None,
     }
+
+
+def _from_inside(runtime: "Runtime", show: Show, output: Output) -> Show:
+    """Each token with what was active there, then the answer whole; as JSON, between the events."""
+    looking = aloud.Aloud(runtime)
+
+    def shown(event: Event, screen: Screen) -> None:
+        for seen in looking.look(event):
+            if output == "jsonl":
+                screen.data(_json(aloud.as_json(seen)))
+            elif output == "text":
+                screen.note(aloud.line(seen, UNKNOWN_WIDTH))
+        if output == "text" and isinstance(event, Replied):
+            screen.answer(event.text)
+        if output != "text" or not isinstance(event, Token):
+            show(event, screen)
+
+    return shown
 
 
 def _json(value: object) -> str:
@@ -151,7 +220,11 @@ def _show_text(event: Event, screen: Screen) -> None:
             screen.end_answer()
             if remark := turns.ended(event):
                 screen.note(remark)
-            screen.progress(turns.figures(event))
+        case ModeChanged():
+            screen.progress(turns.mode_changed(event))
+        case Steered():
+            if remark := turns.scaled(event):
+                screen.note(remark)
         case Notice():
             screen.note(event.message)
 

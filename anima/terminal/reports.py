@@ -294,11 +294,12 @@ def replayed(screen: Screen, turns: "Iterable[Compared]", *, as_json: bool) -> i
         matched += compared.matched
         if as_json:
             line = {"turn": compared.turn, "matched": compared.matched}
-            screen.data(json.dumps(line | {"difference": compared.difference}, ensure_ascii=False))
-        elif compared.matched:
-            screen.data(f"turn {compared.turn}: matched")
-        else:
-            screen.data(f"turn {compared.turn}: DIFFERS: {compared.difference}")
+            more = {"difference": compared.difference, "mode": compared.mode}
+            screen.data(json.dumps(line | more, ensure_ascii=False))
+            continue
+        said = "matched" if compared.matched else f"DIFFERS: {compared.difference}"
+        mode = f" ({compared.mode})" if compared.mode else ""
+        screen.data(f"turn {compared.turn}{mode}: {said}")
     if not as_json:
         screen.note(f"{matched} of {total} turns matched.")
     return 0 if matched == total else 1

@@ -83,6 +83,7 @@ class Screen:
         self._markdown: MarkdownStream | None = None
         self._muted = False
         self._line_open = False
+        self._asides: list[str] = []
 
     @property
     def watched(self) -> bool:
@@ -105,6 +106,9 @@ class Screen:
                 color=self._rendered,
                 glyphs=UNICODE if unicode else ASCII,
             )
+        if self._asides and text[:1].isspace() and not self._markdown.in_block:
+            self.end_answer()
+            text = text.lstrip()
         self._markdown.feed(text)
 
     def end_answer(self) -> None:
@@ -114,6 +118,16 @@ class Screen:
         if self._line_open:
             self._line_open = False
             self._write(self._out, "\n")
+        asides, self._asides = self._asides, []
+        for text in asides:
+            self.note(text)
+
+    def aside(self, text: str) -> None:
+        """A note while an answer streams: between two of its words, not within code or a table."""
+        if self._line_open or (self._markdown and self._markdown.in_block):
+            self._asides.append(text)
+        else:
+            self.note(text)
 
     def data(self, line: str) -> None:
         """One line of a machine-readable answer."""

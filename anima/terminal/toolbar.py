@@ -1,7 +1,9 @@
 """The line of facts below the prompt; knows what to say of a runtime, and draws nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from anima.terminal.turns import percent
 
 if TYPE_CHECKING:
     from anima.runtime.loop import Runtime
@@ -21,10 +23,20 @@ def facts(runtime: "Runtime | None", persona: str, name: str | None) -> list[Fac
         ("", runtime.persona),
         *([("", name)] if name else []),
         ("", status["model"]),
+        ("mode", _mode(status)),
         ("context", f"{status['context_used']}/{status['context_window']}"),
         *_settings(runtime.changed),
         *([("system", "on")] if runtime.system else []),
     ]
+
+
+def _mode(status: Mapping[str, Any]) -> str:
+    """The mode and the share of ‖h‖ in use: of the last turn, else at most what is asked for."""
+    name = f"{status['mode']} (auto)" if status["auto"] else str(status["mode"])
+    if not status["nominal"]:
+        return name
+    share = status["share"]
+    return f"{name} ≤{percent(status['nominal'])}" if share is None else f"{name} {percent(share)}"
 
 
 def _settings(changed: Mapping[str, float]) -> list[Fact]:

@@ -6,7 +6,7 @@ It knows the events and draws nothing.
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
-from anima.events import Event, Recomputed, Replied
+from anima.events import Event, ModeChanged, Recomputed, Replied, Steered
 from anima.terminal.screen import Screen, shortened
 from anima.terminal.signals import Signals
 
@@ -59,11 +59,32 @@ def recomputed(event: Recomputed) -> str:
     return f"Reading the conversation again ({event.reason}, {event.tokens} tokens) …"
 
 
-def figures(event: Replied) -> str:
-    """The line of figures after a reply."""
+def figures(event: Replied, steered: Steered | None = None) -> str:
+    """The line of figures after a reply, with the mode and how far it pushed."""
     tokens = count(event.tokens, "token")
     speed = "" if event.per_second is None else f" · {event.per_second:.1f} tokens/s"
-    return f"{tokens}{speed} · context {event.context_used}/{event.context_window}"
+    pushed = "" if steered is None else f" · {_pushed(steered)}"
+    return f"{tokens}{speed} · context {event.context_used}/{event.context_window}{pushed}"
+
+
+def _pushed(event: Steered) -> str:
+    name = "pushed" if event.mode == "off" else event.mode
+    return f"{name} {percent(event.share)}"
+
+
+def scaled(event: Steered) -> str | None:
+    """What to say where the pushes asked for more than the budget."""
+    if event.scaled >= 1:
+        return None
+    return (
+        f"The pushes asked for more than the norm budget: they were scaled down, to "
+        f"{percent(event.scaled)} at the least."
+    )
+
+
+def mode_changed(event: ModeChanged) -> str:
+    """That `auto` chose another mode."""
+    return f"auto: {event.before} → {event.after}, for what you wrote"
 
 
 def going_on(runtime: "Runtime", name: str | None) -> str:
@@ -79,3 +100,11 @@ def going_on(runtime: "Runtime", name: str | None) -> str:
 def count(number: int, word: str) -> str:
     """A number of things, such as 1 turn or 2 turns."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def percent(share: float) -> str:
+    """A share as a person reads it: whole per cents, one digit below ten."""
+    value = 100 * share
+    if value == 0 or abs(value) >= 9.95:
+        return f"{value:.0f}%"
+    return f"{value:.1f}%" if abs(value) >= 0.05 else "<0.1%"

@@ -112,3 +112,53 @@ def test_a_snippet_is_one_line_around_its_place_and_says_where_it_was_cut() -> N
     assert len(found) < 100
     (solid,) = snippets(["needle"], said("x" * 500 + "needle" + "y" * 500, ""))
     assert solid == "…" + "x" * 24 + "needle" + "y" * 56 + "…"
+
+
+ASKED = {"record": "turn", "turn": 1, "text": "q", "reply": "a"}
+
+
+def steered(*names: str, new: bool, by_hand: int = 0, share: float = 0.08) -> dict[str, Any]:
+    """A turn that went through these modes; `new` where its record is the first to say what they are."""
+    forces = {
+        f"d-{name}": {
+            "modes": [{"name": each} for each in name.split("+") if each != "off"],
+            "by_hand": [{"feature": n} for n in range(by_hand)],
+        }
+        for name in names
+    }
+    prism = {
+        "schedule": [[n, f"d-{name}"] for n, name in enumerate(names)],
+        "forces": forces if new else {},
+        "share": share,
+    }
+    return ASKED | {"deltas": {"prism": prism}}
+
+
+def test_each_turn_says_in_which_modes_it_was_made_and_how_far_it_was_pushed() -> None:
+    found = conversation(
+        [
+            steered("dream", new=True),
+            steered("dream", new=False, share=0.1),
+            steered("dream", "off", new=True),
+            steered("dream+anima", new=True),
+            steered("off", new=True, by_hand=2),
+            ASKED,
+        ]
+    )
+    assert [(each.mode, each.share) for each in found] == [
+        ("dream", 0.08), ("dream", 0.1), ("dream → off", 0.08), ("dream+anima", 0.08),
+        ("off, 2 by hand", 0.08), (None, None),
+    ]  # fmt: skip
+
+
+def test_a_damaged_record_of_a_mode_hides_no_turn() -> None:
+    broken: list[Any] = [
+        {"schedule": 3},
+        {"schedule": [[0, "x"]], "forces": []},
+        [],
+        {"share": "a"},
+    ]
+    found = conversation([ASKED | {"deltas": {"prism": each}} for each in broken])
+    assert [(each.text, each.mode, each.share) for each in found] == [
+        ("q", None, None), ("q", "off", None), ("q", None, None), ("q", None, None),
+    ]  # fmt: skip

@@ -34,6 +34,9 @@ class ScriptedRuntime:
     changed: dict[str, float] = field(default_factory=dict)
     previews: list[dict[str, Any]] = field(default_factory=list)
     others: dict[str, list[str]] = field(default_factory=dict)
+    steering: dict[str, Any] = field(default_factory=dict)
+    learned: tuple[Event, ...] = ()
+    organs: dict[str, bool] = field(default_factory=lambda: {"sampling": True})
     _stopping: bool = False
 
     @property
@@ -84,6 +87,7 @@ class ScriptedRuntime:
                 self.committed += 1
         if not keep:
             return
+        yield from self.learned
         yield Persisted(generation=self.committed)
 
     def regenerate(self) -> Iterator[Event]:
@@ -135,7 +139,12 @@ class ScriptedRuntime:
             "context_window": 2048,
             "turns": self.turns,
             "settings": self.settings(),
-            "organs": {"sampling": True},
+            "organs": self.organs,
+            "mode": "off",
+            "auto": False,
+            "share": None,
+            "nominal": 0.0,
+            **self.steering,
         }
 
     def stop(self) -> None:

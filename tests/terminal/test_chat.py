@@ -1,5 +1,6 @@
 import itertools
 import os
+import re
 import signal
 import stat
 import threading
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prism_rig import furnished
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from runtime_rig import wake
 
 from anima.errors import BusyError, ContextError, StorageError
 from anima.events import Event, Recomputed
@@ -45,6 +48,7 @@ def talk(
     load: Callable[[Terminal], ScriptedRuntime] | None = None,
     clock: Callable[[], float] | None = None,
     home: Path | None = None,
+    cot: bool = False,
 ) -> Talk:
     """Type keys into a chat and return what a terminal showed, but for the input line itself."""
     runtime = runtime or ScriptedRuntime()
@@ -63,6 +67,7 @@ def talk(
             persona="default",
             greeting="Anima.",
             kept=home is not None,
+            cot=cot,
             **({"clock": clock} if clock else {}),
         ).run()
     return Talk(code=code, shown=terminal.getvalue(), runtime=runtime)
@@ -375,3 +380,80 @@ def test_names_that_are_damaged_cost_the_toolbar_its_name_and_nothing_else(tmp_p
     sessions.mkdir(parents=True)
     (sessions / "names.json").write_text("{", encoding="utf-8")
     assert talk("Hello\r\x04", home=tmp_path).code == 0
+
+
+class Slow:
+    """A real runtime that waits a little at each token, and gets a line typed at the third."""
+
+    def __init__(self, runtime: Any, type_line: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self._type_line = type_line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def turn(self, text: str) -> Iterator[Event]:
+        for number, event in enumerate(self._runtime.turn(text)):
+            if number == 3:
+                self._type_line()
+            time.sleep(0.02 if self._runtime.mode == "off" else 0)
+            yield event
+
+
+def steered_talk(folder: Path, line: str) -> tuple[str, Any]:
+    """A chat in whose first reply a line is typed; what it showed, and its runtime."""
+    runtime = wake(furniture=furnished(folder), max_tokens=300)
+    terminal = Terminal()
+    with (
+        create_pipe_input() as keyboard,
+        create_app_session(input=keyboard, output=DummyOutput()),
+        Signals() as signals,
+    ):
+        slow = Slow(runtime, lambda: keyboard.send_text(line))
+        waking: Any = Waking(lambda say: slow)
+        chat = Chat(
+            waking, Screen(terminal, terminal), signals, home=home_in(folder),
+            persona="default", greeting="Anima.", kept=False,
+        )  # fmt: skip
+        keyboard.send_text("Hello\r")
+        threading.Thread(target=_leave_after, args=(runtime, keyboard), daemon=True).start()
+        chat.run()
+    return terminal.getvalue(), runtime
+
+
+def _leave_after(runtime: Any, keyboard: Any) -> None:
+    while not runtime.turns:
+        time.sleep(0.02)
+    keyboard.send_text("\x04")
+
+
+def test_a_mode_typed_while_a_reply_streams_acts_on_that_reply(tmp_path: Path) -> None:
+    shown, runtime = steered_talk(tmp_path, "/mode dream\r")
+    assert runtime.mode == "dream"
+    (pushed,) = runtime.prism.pushes(1)
+    assert 0 < pushed.tokens < 300
+    assert "\nMode dream (was off): up to 30% of ‖h‖ is pushed.\n" in shown
+    assert shown.index("Mode dream") < shown.index("300 tokens")
+    assert re.search(r"300 tokens · .* · context .* · dream \d", shown)
+
+
+def test_a_mode_that_is_not_there_typed_meanwhile_is_one_line_and_the_reply_goes_on(
+    tmp_path: Path,
+) -> None:
+    shown, runtime = steered_talk(tmp_path, "/mode draem\r")
+    assert "There is no mode 'draem'. Did you mean dream?\n" in shown
+    assert (runtime.mode, runtime.turns) == ("off", 1)
+
+
+def test_from_inside_a_step_of_reasoning_comes_first_and_then_each_token(tmp_path: Path) -> None:
+    runtime = wake(furniture=furnished(tmp_path), max_tokens=4)
+    runtime.mode = "dream"
+    done = talk("Hello\r\x04", runtime, cot=True)  # type: ignore[arg-type]
+    lines = without_waiting(done.shown).splitlines()
+    assert lines[1] == "Reasoning (a step of its own, no part of the answer):"
+    tokens = [line for line in lines if line.startswith("“")]
+    # The fourth token of a reply that was cut off is read by no call.
+    assert len(tokens) == 3
+    assert all(re.fullmatch(r"“.”\s+\d+%  #.*%", line) for line in tokens)
+    assert runtime.turns == 1
+    assert any(line.startswith("4 tokens") for line in lines)

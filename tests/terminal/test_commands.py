@@ -1,6 +1,5 @@
 import base64
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,66 +7,13 @@ from typing import Any
 import pytest
 
 from anima.errors import ContextError, StateError, UsageError
-from anima.events import Event, Replied
+from anima.events import Event
 from anima.home import Home
 from anima.persona import Persona
 from anima.persona.names import name_session, names
 from anima.terminal import commands
-from anima.terminal.screen import Screen
+from tests.terminal.room import Room
 from tests.terminal.scripted import ScriptedRuntime
-
-
-class Room:
-    """A chat reduced to what a command may use of it."""
-
-    def __init__(self, runtime: ScriptedRuntime | None = None, home: Home | None = None) -> None:
-        self.err = io.StringIO()
-        self.screen = Screen(io.StringIO(), self.err)
-        self.runtime = runtime or ScriptedRuntime()
-        self.awake: ScriptedRuntime | None = self.runtime
-        self.home = home or Home(root=Path("/nowhere"), cache=Path("/x"), config=Path("/x"))
-        self.kept = home is not None
-        self.width = 80
-        self.left = False
-        self.draft = ""
-        self.edited: list[str] = []
-        self.written = ""
-        self.told: list[str] | None = []
-
-    def stream(self, events: Iterator[Event]) -> Replied | None:
-        return self._take(events, lambda event: self.screen.say(type(event).__name__))
-
-    def collect(self, events: Iterator[Event]) -> Replied | None:
-        return self._take(events, lambda event: None)
-
-    def _take(self, events: Iterator[Event], show: Callable[[Event], None]) -> Replied | None:
-        replied = None
-        for event in events:
-            show(event)
-            replied = event if isinstance(event, Replied) else replied
-        return replied
-
-    def edit(self, text: str) -> str:
-        self.edited.append(text)
-        return self.written
-
-    def tell(self, sequence: str) -> bool:
-        if self.told is None:
-            return False
-        self.told.append(sequence)
-        return True
-
-    def suggest(self, text: str) -> None:
-        self.draft = text
-
-    def leave(self) -> None:
-        self.left = True
-
-    def do(self, line: str) -> str:
-        self.err.truncate(0)
-        self.err.seek(0)
-        commands.dispatch(self, line)
-        return self.err.getvalue()
 
 
 def test_no_two_commands_share_a_name() -> None:
@@ -106,7 +52,7 @@ def test_help_names_the_aliases() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("/hlep", "/help"), ("/reg", "/regen"), ("/ste", "/set"), ("/stat", "/status")],
+    [("/hlep", "/help"), ("/reg", "/regen"), ("/ste", "/steer"), ("/stat", "/status")],
 )
 def test_an_unknown_command_names_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(UsageError, match=rf"no command {typed}\. Did you mean {meant}"):
@@ -337,7 +283,7 @@ def choices(room: Room, line: str) -> list[str]:
     ("line", "expected"),
     [
         ("/se", ["/set"]),
-        ("/s", ["/system", "/set", "/status", "/stats", "/save"]),
+        ("/s", ["/steer", "/system", "/set", "/status", "/stats", "/save"]),
         ("/set te", ["temperature"]),
         ("/set temperature ", ["default"]),
         ("/system o", ["off"]),

@@ -129,3 +129,17 @@ def test_no_control_character_comes_out_and_an_empty_session_is_no_error(form: s
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert text.endswith("\n")
+
+
+def test_a_mode_is_said_where_it_changes_and_where_it_ends() -> None:
+    modes = (None, "dream", "dream", "dream → off", None, "off → system")
+    said = [replace(HELLO, turn=n, mode=mode) for n, mode in enumerate(modes, 1)]
+    text = export.as_text(transcript(*said))
+    assert [line for line in text.split("\n") if "Mode" in line or "> " in line] == [
+        "1> Hello,", "Mode: dream", "2> Hello,", "3> Hello,", "Mode: dream → off", "4> Hello,",
+        "5> Hello,", "Mode: off → system", "6> Hello,",
+    ]  # fmt: skip
+    assert "\n\nMode: dream\n\n> Hello" in export.as_markdown(transcript(*said))
+    assert '<p class="system">Mode: dream → off</p>' in export.as_html(transcript(*said))
+    turns = export.as_json(transcript(replace(HELLO, mode="dream", share=0.08)))["turns"]
+    assert (turns[0]["mode"], turns[0]["share"]) == ("dream", 0.08)

@@ -4,13 +4,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from prism_rig import furnished
+from runtime_rig import wake
 
 from anima.errors import BusyError, Interrupted, UsageError
-from anima.events import Recomputed
+from anima.events import Recomputed, Steered
 from anima.terminal import oneshot
-from anima.terminal.screen import Screen
+from anima.terminal.screen import Screen, shown
 from anima.terminal.signals import Signals
 from tests.terminal.scripted import ScriptedRuntime, Terminal
 
@@ -27,13 +31,15 @@ def ask(
     output: oneshot.Output = "text",
     err: io.StringIO | None = None,
     load: Callable[[Callable[[str], None]], ScriptedRuntime] | None = None,
+    cot: bool = False,
 ) -> tuple[int, str, str]:
     """The exit code, and what came on stdout and on stderr."""
     out, err = io.StringIO(), err or io.StringIO()
     with Signals() as signals:
         code = oneshot.answer(
-            load or (lambda say: runtime), "Hello", Screen(out, err), signals, output=output
-        )
+            load or (lambda say: runtime), "Hello", Screen(out, err), signals,
+            output=output, cot=cot,
+        )  # fmt: skip
     return code, out.getvalue(), err.getvalue()
 
 
@@ -231,3 +237,63 @@ def test_a_reader_that_goes_away_ends_the_turn_which_is_kept() -> None:
             lambda say: runtime, "Hello", Screen(Gone(), io.StringIO()), signals, output="text"
         )
     assert (runtime.heard, runtime.closed) == (["Hello"], True)
+
+
+PUSH = {"label": "rain", "feature": 3, "operation": "clamp", "share": 0.08}
+STEERED = Steered(mode="dream", share=0.083, scaled=0.5, pushes=(PUSH,))
+
+
+def steered() -> ScriptedRuntime:
+    return ScriptedRuntime(steering={"mode": "dream"}, organs={"prism": True}, learned=(STEERED,))
+
+
+def test_json_holds_the_mode_and_every_push() -> None:
+    found = json.loads(ask(steered(), output="json")[1])
+    assert (found["mode"], found["pushes"]) == ("dream", [PUSH])
+
+
+def test_json_of_a_turn_without_a_push_says_that_there_was_none() -> None:
+    found = json.loads(ask(ScriptedRuntime(organs={"prism": True}), output="json")[1])
+    assert (found["mode"], found["pushes"]) == ("off", [])
+
+
+def test_jsonl_has_the_steering_as_an_event_of_its_own() -> None:
+    lines = [json.loads(line) for line in ask(steered(), output="jsonl")[1].splitlines()]
+    assert [line for line in lines if line.get("event") == "steered"] == [
+        {"event": "steered", "mode": "dream", "share": 0.083, "scaled": 0.5, "pushes": [PUSH]}
+    ]
+
+
+def test_a_budget_that_bound_is_said_beside_the_answer_and_not_in_it() -> None:
+    _, out, err = ask(steered(), err=Terminal())
+    assert out == "Good day.\n"
+    assert err == (
+        "The pushes asked for more than the norm budget: they were scaled down, to 50% at the "
+        "least.\n2 tokens · 20.0 tokens/s · context 14/2048 · dream 8.3%\n"
+    )
+
+
+def looked_into(folder: Path) -> Any:
+    """A real runtime in mode dream whose replies are cut off at four tokens."""
+    runtime = wake(furniture=furnished(folder), max_tokens=4)
+    runtime.mode = "dream"
+    return runtime
+
+
+def test_from_inside_the_answer_still_stands_alone_on_stdout(tmp_path: Path) -> None:
+    runtime = looked_into(tmp_path)
+    code, out, err = ask(runtime, cot=True)
+    assert (code, runtime.turns) == (0, 1)
+    assert out == f"{shown(runtime.last['reply'])}\n"
+    first, _, *rest = err.splitlines()
+    assert first == "Reasoning (a step of its own, no part of the answer):"
+    assert sum("%  #" in line for line in rest) == 3
+
+
+def test_from_inside_every_token_looked_at_is_a_line_of_jsonl(tmp_path: Path) -> None:
+    _, out, _ = ask(looked_into(tmp_path), output="jsonl", cot=True)
+    lines = [json.loads(line) for line in out.splitlines()]
+    looked = [line for line in lines if line.get("event") == "looked"]
+    assert len(looked) == 3
+    assert all(line["features"] and line["pushes"][0]["label"] == "x" for line in looked)
+    assert lines[0] == {"event": "reasoned", "text": lines[-1]["reasoning"]}

@@ -136,3 +136,32 @@ def test_columns_stand_below_each_other() -> None:
 def test_a_long_text_is_shortened_to_one_line() -> None:
     assert shortened("one\n two", 7) == "one two"
     assert shortened("one\n two three", 7) == "one tw…"
+
+
+def test_an_aside_comes_between_two_words_of_the_answer_that_streams() -> None:
+    both = Terminal()
+    screen = Screen(both, both)
+    for piece in ("The", " win"):
+        screen.answer(piece)
+    screen.aside("Mode dream.")
+    for piece in ("dows", ".", " They"):
+        screen.answer(piece)
+    screen.end_answer()
+    assert both.getvalue() == "The windows.\nMode dream.\nThey\n"
+
+
+def test_an_aside_waits_for_the_end_of_a_table_or_code_and_of_the_answer() -> None:
+    both = Terminal()
+    screen = Screen(both, both, rendered=True)
+    screen.answer("```\none = 1\n")
+    screen.aside("Mode dream.")
+    screen.answer("two = 2\n```\n")
+    assert "Mode dream" not in both.getvalue()
+    screen.end_answer()
+    assert both.getvalue().endswith("Mode dream.\n")
+
+
+def test_an_aside_beside_no_answer_comes_at_once() -> None:
+    both = Terminal()
+    Screen(both, both).aside("Mode dream.")
+    assert both.getvalue() == "Mode dream.\n"

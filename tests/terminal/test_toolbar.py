@@ -1,3 +1,7 @@
+from typing import Any
+
+import pytest
+
 from anima.terminal import toolbar
 from tests.terminal.scripted import ScriptedRuntime
 
@@ -8,6 +12,7 @@ def test_it_says_who_where_on_what_how_full_and_what_was_changed() -> None:
         ("", "default"),
         ("", "my trip"),
         ("", "scripted"),
+        ("mode", "off"),
         ("context", "130/2048"),
         ("temperature", "0.75"),
         ("system", "on"),
@@ -23,3 +28,19 @@ def test_what_does_not_fit_is_left_out_from_the_end() -> None:
     assert toolbar.line(found, 80) == "default · context 1/2 · long"
     assert toolbar.line(found, 21) == "default · context 1/2"
     assert toolbar.line(found, 3) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        ({"mode": "off"}, "off"),
+        ({"mode": "dream", "nominal": 0.18}, "dream ≤18%"),
+        ({"mode": "dream", "nominal": 0.18, "share": 0.0831}, "dream 8.3%"),
+        ({"mode": "dream", "nominal": 0.18, "share": 0.0831, "auto": True}, "dream (auto) 8.3%"),
+        ({"mode": "off", "nominal": 0.1, "share": 0.0004}, "off <0.1%"),
+        ({"mode": "off", "auto": True, "share": 0.2}, "off (auto)"),
+    ],
+)
+def test_it_says_the_mode_and_how_far_it_pushes(status: dict[str, Any], shown: str) -> None:
+    runtime = ScriptedRuntime(steering=status)
+    assert ("mode", shown) in toolbar.facts(runtime, "default", None)

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from anima.events import Finish, Recomputed, Replied
+from anima.events import Finish, ModeChanged, Recomputed, Replied, Steered
 from anima.terminal import turns
 from anima.terminal.screen import Screen
 from anima.terminal.signals import Signals
@@ -56,3 +58,34 @@ def test_going_on_shows_where_the_talk_stood() -> None:
     assert turns.going_on(runtime, "my trip") == (
         "Going on in session my trip (20260101-120000-abcd), 2 turns.\n> Where to?\n  To the river."
     )
+
+
+STEERED = Steered(mode="dream", share=0.083, scaled=1.0, pushes=())
+
+
+def test_the_figures_name_the_mode_and_how_far_it_pushed() -> None:
+    plain = turns.figures(replied("end"))
+    assert turns.figures(replied("end"), STEERED) == f"{plain} · dream 8.3%"
+    by_hand = replace(STEERED, mode="off", share=0.2)
+    assert turns.figures(replied("end"), by_hand) == f"{plain} · pushed 20%"
+
+
+def test_only_a_budget_that_bound_is_worth_a_word() -> None:
+    assert turns.scaled(STEERED) is None
+    assert turns.scaled(replace(STEERED, scaled=0.625)) == (
+        "The pushes asked for more than the norm budget: they were scaled down, to 62% at the "
+        "least."
+    )
+
+
+def test_a_mode_that_auto_chose_is_said() -> None:
+    changed = ModeChanged(before="off", after="dream")
+    assert turns.mode_changed(changed) == "auto: off → dream, for what you wrote"
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0, "0%"), (0.0831, "8.3%"), (0.0996, "10%"), (0.5, "50%"), (-0.1, "-10%"), (0.0001, "<0.1%")],
+)
+def test_per_cents_are_short(share: float, shown: str) -> None:
+    assert turns.percent(share) == shown

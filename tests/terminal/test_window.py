@@ -13,7 +13,7 @@ if sys.platform == "win32":
 
 from tests.terminal.window import Window, talker
 
-BAR = "default · scripted · context 130/2048"
+BAR = "default · scripted · mode off · context 130/2048"
 
 
 @pytest.fixture
@@ -189,6 +189,6 @@ def test_a_dumb_terminal_gets_lines_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_narrow_window_breaks_what_is_said_at_words(tmp_path: Path) -> None:
     with Window(talker(str(tmp_path)), columns=40, rows=15) as window:
-        window.until(BAR)
+        window.until("default · scripted · mode off")
         window.press("/hlep\r")
         window.until("There is no command /hlep. Did you mean\n/help? /help lists all of them.")
