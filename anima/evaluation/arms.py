@@ -41,6 +41,9 @@ class Effort:
     evaluations: int
 
 
+LITTLE = Effort(prompts=4, tokens=20, evaluations=4)
+"""For arms of which there are hundreds, each on a few prompts."""
+
 EFFORTS: dict[Size, Effort] = {
     "smoke": Effort(prompts=3, tokens=16, evaluations=3),
     "full": Effort(prompts=8, tokens=32, evaluations=6),
@@ -57,6 +60,7 @@ class Stand:
     effort: Effort
     _asked: dict[tuple[str, ...], Asked] = field(default_factory=dict)
     _solved: dict[tuple[str, ...], steering.State | None] = field(default_factory=dict)
+    _residuals: dict[str, Tensor] = field(default_factory=dict)
 
     def rows(self, push: steering.State | None, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
         """Each prompt answered under a push: its text, styles, fluency and price."""
@@ -68,23 +72,35 @@ class Stand:
         )  # fmt: skip
         return self._judged(prompts, replies)
 
-    def cost(self, state: steering.State | None) -> float:
+    def cost(self, state: steering.State | None, effort: Effort | None = None) -> float:
         """The p95 of KL over greedy tokens on the calibration prompts, in nats."""
-        base = self._read(CALIBRATION[: self.effort.prompts])
-        return calibration.percentile(self.workshop.said(base, state, self.effort.tokens))
+        own = effort or self.effort
+        base = self._read(CALIBRATION[: own.prompts])
+        return calibration.percentile(self.workshop.said(base, state, own.tokens))
 
     def equal(
-        self, key: tuple[str, ...], make: Make, target: Callable[[], float]
+        self,
+        key: tuple[str, ...],
+        make: Make,
+        target: Callable[[], float],
+        effort: Effort | None = None,
     ) -> steering.State | None:
         """The state at the strength where its cost is nearest to `target`; solved once a key."""
+        own = effort or self.effort
         if key not in self._solved:
             found = calibration.solve(
-                lambda strength: self.cost(make(strength)), target(),
-                start=_START, lowest=0.005, highest=_STRONGEST,
-                evaluations=self.effort.evaluations,
+                lambda strength: self.cost(make(strength), own), target(),
+                start=_START, lowest=0.005, highest=_STRONGEST, evaluations=own.evaluations,
             )  # fmt: skip
             self._solved[key] = make(found.strength)
         return self._solved[key]
+
+    def residuals(self, texts: Sequence[str]) -> list[Tensor]:
+        """The workshop layer's stream on each text's own tokens `[t, d]`, each text read once."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._residuals]
+        read = self.workshop.reader.residuals(new, self.workshop.layer)
+        self._residuals.update(zip(new, read, strict=True))
+        return [self._residuals[text] for text in texts]
 
     def along(self, direction: Tensor) -> Make:
         """A dense direction, added."""

@@ -34,6 +34,7 @@ from anima.evaluation.replies import (
     model_settings,
     open_bench,
 )
+from anima.evaluation.statistics import harmonic_mean
 from anima.prism import discovery
 from anima.prism.contrast import Contrast
 from anima.prism.contrast import means as text_means
@@ -132,7 +133,10 @@ class Suppression:
             thing = Contrast(like=concept.texts, unlike=tuple(others))
             (row,) = self._stand.rows(self._state(arm, concept.name, thing), [prompt])
         judged = judged_concept(row, concept, bench.encoder)
-        return {**judged, "suppressed": 1 - judged["effect"], "left": judged["density"]}
+        suppressed = 1 - judged["effect"]
+        overall = harmonic_mean([suppressed, judged["fluency"]])
+        left = {"suppressed": suppressed, "left": judged["density"], "overall": overall}
+        return {**judged, **left}
 
     def _state(self, arm: str, name: str, thing: Contrast) -> steering.State | None:
         if arm == OFF:
@@ -159,8 +163,8 @@ class Suppression:
             workshop = self._stand.workshop
             assert workshop.sae is not None
             assert workshop.statistics is not None
-            like = workshop.reader.residuals(thing.like, workshop.layer)
-            unlike = workshop.reader.residuals(thing.unlike, workshop.layer)
+            like = self._stand.residuals(thing.like)
+            unlike = self._stand.residuals(thing.unlike)
             proposed = discovery.proposals(
                 discovery.codes(workshop.sae, like), discovery.codes(workshop.sae, unlike),
                 workshop.statistics, count=_FEATURES,

@@ -13,7 +13,7 @@ import torch
 
 from anima import steering
 from anima.evaluation import material
-from anima.evaluation.arms import Make, Stand, need_sae, open_stand
+from anima.evaluation.arms import LITTLE, Effort, Make, Stand, need_sae, open_stand
 from anima.evaluation.harness import (
     MEAN_DIFFERENCE,
     NOISE,
@@ -72,7 +72,10 @@ def study(request: Request, stand: Stand) -> Study:
     concepts = {c.name: c for c in material.concepts()[: 2 if smoke else None]}
     names = [name for name in MODES if name in stand.shelf.names()]
     modes = ModeArms(stand=stand)
-    single = ConceptArms(stand=stand, concepts=list(concepts.values()), all_of=material.concepts())
+    single = ConceptArms(
+        stand=stand, concepts=list(concepts.values()), all_of=material.concepts(),
+        effort=None if smoke else LITTLE,
+    )  # fmt: skip
     few = material.prompts("neutral", "report")[: 2 if smoke else _PROMPTS]
 
     def measure(cells: Sequence[Cell]) -> list[Row]:
@@ -156,8 +159,7 @@ def _opposed(stand: Stand, pushes: Callable[[float], tuple[steering.Push, ...]])
 
 
 def _direction(stand: Stand, contrast: Contrast, arm: str) -> torch.Tensor:
-    reader, layer = stand.workshop.reader, stand.workshop.layer
-    like, unlike = reader.residuals(contrast.like, layer), reader.residuals(contrast.unlike, layer)
+    like, unlike = stand.residuals(contrast.like), stand.residuals(contrast.unlike)
     return discovery.principal(like, unlike) if arm == PCA else discovery.difference(like, unlike)
 
 
@@ -168,9 +170,9 @@ class ConceptArms:
     stand: Stand
     concepts: Sequence[Concept]
     all_of: Sequence[Concept]
+    effort: Effort | None = None
 
     def __post_init__(self) -> None:
-        self._residuals: dict[str, list[torch.Tensor]] = {}
         self._features: dict[str, list[int]] = {}
 
     def row(self, concept: Concept, arm: str, prompts: Sequence[material.Prompt]) -> Row:
@@ -190,9 +192,9 @@ class ConceptArms:
             return None
         key = (CONCEPTS, concept.name)
         if arm in (PRISM, ZOMBIE):
-            own = self.stand.equal((*key, PRISM), self._own(concept), _one_nat)
+            own = self.stand.equal((*key, PRISM), self._own(concept), _one_nat, self.effort)
             return own if arm == PRISM or own is None else steering.zombie(own)
-        return self.stand.equal((*key, arm), self._make(concept, arm), _one_nat)
+        return self.stand.equal((*key, arm), self._make(concept, arm), _one_nat, self.effort)
 
     def features(self, concept: Concept) -> list[int]:
         """The features that tell the concept's texts from all others', kept by output score."""
@@ -226,10 +228,7 @@ class ConceptArms:
         return stand.along(find(like, unlike))
 
     def _texts(self, concept: Concept) -> list[torch.Tensor]:
-        if concept.name not in self._residuals:
-            workshop = self.stand.workshop
-            self._residuals[concept.name] = workshop.reader.residuals(concept.texts, workshop.layer)
-        return self._residuals[concept.name]
+        return self.stand.residuals(concept.texts)
 
     def _others(self, concept: Concept) -> list[torch.Tensor]:
         return [
