@@ -416,15 +416,20 @@ def steered_talk(folder: Path, line: str) -> tuple[str, Any]:
             persona="default", greeting="Anima.", kept=False,
         )  # fmt: skip
         keyboard.send_text("Hello\r")
-        threading.Thread(target=_leave_after, args=(runtime, keyboard), daemon=True).start()
+        left = threading.Event()
+        leaving = threading.Thread(target=_leave_after, args=(runtime, keyboard, left), daemon=True)
+        leaving.start()
         chat.run()
+        left.set()
+        leaving.join()
     return terminal.getvalue(), runtime
 
 
-def _leave_after(runtime: Any, keyboard: Any) -> None:
-    while not runtime.turns:
-        time.sleep(0.02)
-    keyboard.send_text("\x04")
+def _leave_after(runtime: Any, keyboard: Any, left: threading.Event) -> None:
+    """Ctrl-D until it is heard: while the reply's end is still being drawn it means nothing."""
+    while not left.wait(0.05):
+        if runtime.turns:
+            keyboard.send_text("\x04")
 
 
 def test_a_mode_typed_while_a_reply_streams_acts_on_that_reply(tmp_path: Path) -> None:
