@@ -13,9 +13,16 @@ from torch import Tensor
 
 from anima import steering
 from anima.errors import UsageError
-from anima.evaluation.harness import Request, Size
+from anima.evaluation.harness import Cell, Request, Row, Size, Study, means, with_fresh
 from anima.evaluation.material import STYLES, Prompt
-from anima.evaluation.replies import Bench, fluency, seed_of, topical
+from anima.evaluation.replies import (
+    Bench,
+    fluency,
+    model_settings,
+    open_bench,
+    seed_of,
+    topical,
+)
 from anima.prism import calibration
 from anima.prism.build import CALIBRATION, Workshop
 from anima.prism.measuring import Asked, Said, said
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 Make = Callable[[float], steering.State | None]
 """A state at a strength; None for one that asks for nothing."""
 
+_BATCH = 16  # prompts answered together
 _STRONGEST = 0.5
 _START = 0.15
 
@@ -171,21 +179,51 @@ def _price(reply: Said) -> dict[str, float | None]:
     }
 
 
-def open_stand(request: Request, bench: Bench) -> Stand:
-    """The stand over a bench's model with what ships for it."""
+def open_stand(request: Request, evaluation: str) -> Stand:
+    """The stand over a model with what ships for it; raises UsageError where it has no SAE."""
+    bench = open_bench(request)
     furniture = furnish(request.settings.model, request.home)
-    return Stand(
+    stand = Stand(
         bench=bench,
         workshop=open_workshop(bench.loaded, furniture.book),
         shelf=furniture.shelf,
         effort=EFFORTS[request.size],
     )
+    need_sae(stand, evaluation)
+    return stand
 
 
 def need_sae(stand: Stand, evaluation: str) -> None:
     """Raise UsageError where there is no SAE to evaluate."""
     if stand.workshop.sae is None or stand.workshop.statistics is None:
         raise UsageError(
-            f"{evaluation} needs an SAE with statistics, and {stand.workshop.info.model} has none "
-            "here: try --model smollm2."
+            f"anima eval {evaluation} needs an SAE with statistics, and "
+            f"{stand.workshop.info.model} has none here: try --model smollm2."
         )
+
+
+def study_of(
+    name: str,
+    request: Request,
+    stand: Stand,
+    cells: Sequence[Cell],
+    measure: Callable[[Sequence[Cell]], Sequence[Row]],
+    columns: Sequence[str],
+    *,
+    unit: str,
+    modes: Sequence[str],
+) -> Study:
+    """Cells as an evaluation on a stand; its rows depend on the modes of these names."""
+    return Study(
+        name=name,
+        unit=unit,
+        cells=tuple(cells),
+        measure=measure,
+        tabulate=with_fresh(means(columns)),
+        settings={
+            **model_settings(request, stand.bench),
+            "modes": {mode: stand.shelf.load(mode).digest for mode in modes},
+        },
+        batch=_BATCH,
+        close=stand.bench.loaded.trunk.close,
+    )

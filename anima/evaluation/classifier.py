@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy
 
-from anima.errors import UsageError
-from anima.evaluation.encoder import INSTALL, Encoder, open_encoder
+from anima.encoding import Encoder, open_encoder
+from anima.errors import CorruptModelError, DownloadError, UsageError
 from anima.evaluation.material import STYLES, StyledReplies, styled_replies
 from anima.evaluation.statistics import Estimate, bootstrap, bootstrap_macro_f1, by_unit
+from anima.evaluation.vocabulary import INSTALL
 from anima.home import Home
 
 if TYPE_CHECKING:
@@ -101,11 +102,22 @@ def open_classifier(
 ) -> StyleClassifier:
     """The judge of the evaluations, trained on the packaged train half in about two seconds.
 
-    Raises UsageError where the `eval` extra is missing, and what `open_encoder` raises.
+    Raises UsageError where the `eval` extra is missing, and what `sentence_encoder` raises.
     """
     if judge == "words":
         return by_words(styled_replies("train"))
-    return by_sentences(open_encoder(home, say=say), styled_replies("train"))
+    return by_sentences(sentence_encoder(home, say=say), styled_replies("train"))
+
+
+def sentence_encoder(home: Home, *, say: Callable[[str], None]) -> Encoder:
+    """The encoder of every judge, always the same one, so that figures stay comparable.
+
+    Raises as `open_encoder` does.
+    """
+    try:
+        return open_encoder("bge", home, say=say)
+    except (DownloadError, CorruptModelError) as error:
+        raise type(error)(f"{error} Or use --judge words, which needs no download.") from error
 
 
 def quality(

