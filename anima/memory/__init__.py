@@ -1,27 +1,39 @@
 """PMLL: lines in a keyed hash chain, over any of four ledgers; knows no model and no screen."""
 
-from anima.memory.api import Hit, Memory
+from anima.memory.api import Hit, Memory, Reply
 from anima.memory.asynchronous import AsyncMemory
 from anima.memory.book import Draft, Verdict
 from anima.memory.chain import Seal
 from anima.memory.crypto import Secret, read_key_file, write_key_file
+from anima.memory.hybrid import HybridRecall
+from anima.memory.intervals import Intervals
 from anima.memory.line import Content, Header, Line
-from anima.memory.recall import Encoder, ExactRecall, Found, Question, Recall
+from anima.memory.race import Decision, Likelihood, Said
+from anima.memory.racing import Held
+from anima.memory.recall import Answer, Encoder, ExactRecall, Found, Question, Recall
 from anima.memory.sealing import check, read_seal
 
 __all__ = [
+    "Answer",
     "AsyncMemory",
     "Content",
+    "Decision",
     "Draft",
     "Encoder",
     "ExactRecall",
     "Found",
     "Header",
+    "Held",
     "Hit",
+    "HybridRecall",
+    "Intervals",
+    "Likelihood",
     "Line",
     "Memory",
     "Question",
     "Recall",
+    "Reply",
+    "Said",
     "Seal",
     "Secret",
     "Verdict",

@@ -7,10 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from anima.memory.api import Hit, Memory
+from anima.memory.api import Hit, Memory, Reply
 from anima.memory.book import Draft, Verdict
 from anima.memory.chain import Seal
 from anima.memory.line import Json, Line, Vector
+from anima.memory.race import Decision, Likelihood, Said
+from anima.memory.racing import Held
 
 
 class AsyncMemory:
@@ -56,6 +58,25 @@ class AsyncMemory:
         self, question: object, k: int = 5, *, explain: bool = False, at: datetime | None = None
     ) -> Sequence[Hit]:
         return await asyncio.to_thread(self.sync.query, question, k, explain=explain, at=at)
+
+    async def ask(
+        self, question: object, k: int = 5, *, explain: bool = False, at: datetime | None = None
+    ) -> Reply:
+        return await asyncio.to_thread(self.sync.ask, question, k, explain=explain, at=at)
+
+    async def race(
+        self, said: Sequence[Said], *, likelihood: Likelihood | None = None
+    ) -> Sequence[Decision]:
+        return await asyncio.to_thread(self.sync.race, said, likelihood=likelihood)
+
+    async def take_back(self, seqs: Sequence[int]) -> Sequence[Line]:
+        return await asyncio.to_thread(self.sync.take_back, seqs)
+
+    async def as_of(self, when: datetime) -> Sequence[Line]:
+        return await asyncio.to_thread(self.sync.as_of, when)
+
+    async def history(self, subject: str, attribute: str) -> Sequence[Held]:
+        return await asyncio.to_thread(self.sync.history, subject, attribute)
 
     async def bias_vector(self, question: object, k: int = 5) -> Vector:
         return await asyncio.to_thread(self.sync.bias_vector, question, k)

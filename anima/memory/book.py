@@ -1,8 +1,8 @@
 """One ledger with its chain and its cipher: lines in, lines out; knows nothing of what is in force.
 
 What the ledger says about itself: `schema`, its random `id`, the id of its first chain `key`,
-`count` and `head` as of the last commit, `lock` where it is encrypted, and `scrub` while something
-erased may still lie in its files.
+`count` and `head` as of the last commit, `lock` where it is encrypted, `encoder` with the name of
+what made its keys, and `scrub` while something erased may still lie in its files.
 """
 
 import contextlib
@@ -135,6 +135,11 @@ class Book:
     def encrypted(self) -> bool:
         return self._meta.get("lock") is not None
 
+    @property
+    def encoder(self) -> str | None:
+        """The name of what made the keys of its texts, None before the first."""
+        return self._meta.get("encoder")
+
     def read(self) -> Iterator[Line]:
         """Every line in its order, each checked; raises ChainBroken, TailMissing, MemoryLocked.
 
@@ -165,9 +170,15 @@ class Book:
         entry = self._ledger.entry(seq)
         return None if entry is None else self._line(entry)
 
-    def append(self, drafts: Sequence[Draft]) -> Sequence[Line]:
-        """Write lines in one durable commit; raises StorageError, and none of them is there."""
-        return self._append(drafts, {})
+    def append(self, drafts: Sequence[Draft], *, encoder: str | None = None) -> Sequence[Line]:
+        """Write lines in one durable commit; raises StorageError, and none of them is there.
+
+        `encoder` is noted in the same commit as what made their keys.
+        """
+        notes = {} if encoder is None else {"encoder": encoder}
+        lines = self._append(drafts, {}, notes)
+        self._meta |= notes
+        return lines
 
     def erase(self, draft: Draft) -> Line:
         """Write the record of an erasure and drop its target's content and salt, in one commit."""
@@ -256,7 +267,10 @@ class Book:
         return Walk.begin(self._chain_keys, self._meta["key"], bytes.fromhex(self._meta["id"]))
 
     def _append(
-        self, drafts: Sequence[Draft], contents: Mapping[int, bytes | None]
+        self,
+        drafts: Sequence[Draft],
+        contents: Mapping[int, bytes | None],
+        notes: Mapping[str, str] | None = None,
     ) -> Sequence[Line]:
         walk = replace(self._walk)
         lines, entries = [], []
@@ -277,7 +291,7 @@ class Book:
             keep=self._walk.count,
             entries=entries,
             contents=contents.items(),
-            meta={**_tail(walk), **({"scrub": "due"} if contents else {})},
+            meta={**_tail(walk), **(notes or {}), **({"scrub": "due"} if contents else {})},
         )
         self._ledger.write(change)
         self._walk = walk
@@ -292,12 +306,14 @@ class Book:
         return Entry(walk.count + 1, header, digest, anchor, envelope)
 
     def _checked(self, walk: Walk, entry: Entry, *, readable: bool = True) -> Line:
-        walk.step(seq=entry.seq, header=entry.header, digest=entry.digest, anchor=entry.anchor)
-        return self._line(entry if readable else replace(entry, content=None))
+        header = walk.step(
+            seq=entry.seq, header=entry.header, digest=entry.digest, anchor=entry.anchor
+        )
+        return self._line(entry if readable else replace(entry, content=None), header)
 
-    def _line(self, entry: Entry) -> Line:
+    def _line(self, entry: Entry, header: Header | None = None) -> Line:
         try:
-            header = parse_header(entry.header)
+            header = parse_header(entry.header) if header is None else header
             content = None if entry.content is None else parse_content(self._canonical(entry))
         except ValueError as error:
             raise ChainBroken(entry.seq, str(error)) from error
@@ -351,15 +367,21 @@ def _beginning(path: Path, key_file: KeyFile) -> Change:
     return Change(meta={**meta, **_tail(walk)})
 
 
-def _check_meta(place: Path, meta: Mapping[str, str]) -> None:
+def require_known(place: Path, meta: Mapping[str, str]) -> None:
+    """Raise NewerVersionError for a ledger whose schema came after this Anima."""
     schema = meta.get("schema", "")
-    if not schema.isdecimal():
-        raise corrupt(place, f"its schema is {schema!r}")
-    if int(schema) > chain.SCHEMA:
+    if schema.isdecimal() and int(schema) > chain.SCHEMA:
         raise NewerVersionError(
             f"{place} was written by a newer Anima (schema {schema}, this one knows "
             f"{chain.SCHEMA}). Update Anima."
         )
+
+
+def _check_meta(place: Path, meta: Mapping[str, str]) -> None:
+    schema = meta.get("schema", "")
+    if not schema.isdecimal():
+        raise corrupt(place, f"its schema is {schema!r}")
+    require_known(place, meta)
     try:
         bytes.fromhex(meta["id"])
         meta["key"]

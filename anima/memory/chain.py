@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from anima.errors import ChainBroken, CorruptStateError, StateError
-from anima.memory.line import EPOCH, pack, parse_header
+from anima.memory.line import EPOCH, Header, pack, parse_header
 
 SCHEMA = 1
 SIZE = 32
@@ -96,7 +96,7 @@ class Walk:
             digest=digest,
         )
 
-    def step(self, *, seq: int, header: bytes, digest: bytes, anchor: bytes) -> None:
+    def step(self, *, seq: int, header: bytes, digest: bytes, anchor: bytes) -> Header:
         """Go over one line; raises ChainBroken where it is not the one that was written here."""
         if seq != self.count + 1:
             raise ChainBroken(self.count + 1, f"line {seq} stands in its place")
@@ -109,6 +109,7 @@ class Walk:
         if parsed.kind == EPOCH:
             self.key_id = parsed.note
         self.count, self.head = seq, anchor
+        return parsed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from anima.errors import CorruptStateError, UsageError
 from anima.home import make_folder, storage, sync_folder
 from anima.memory import chain, crypto, keys
-from anima.memory.book import Book, Draft
+from anima.memory.book import Book, Draft, require_known
 from anima.memory.chain import Walk
 from anima.memory.crypto import Cipher, Secret
 from anima.memory.keys import KeyFile
@@ -131,6 +131,7 @@ def _record_losses(
 
 def _begin(ledger: Ledger, key_file: KeyFile) -> Walk:
     meta, (chain_keys, _) = ledger.meta(), key_file.load()
+    require_known(ledger.place, meta)
     try:
         return Walk.begin(chain_keys, meta["key"], bytes.fromhex(meta["id"]))
     except (KeyError, ValueError) as error:

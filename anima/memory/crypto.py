@@ -15,9 +15,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from anima.errors import CorruptStateError, MemoryLocked, UsageError
+from anima.errors import CorruptStateError, MemoryLocked, NewerVersionError, UsageError
 from anima.home import storage, write_atomically
 from anima.memory.chain import SALT_SIZE
 
@@ -29,12 +29,25 @@ _NONCE = 12
 _PLAIN: Final = b"\x00"
 _SEALED: Final = b"\x01"
 
+Kdf = Literal["scrypt", "argon2id"]
+
+_LOCK_SCHEMA = 1
+"""Of the lock's words; the first ones had no `schema`, and only scrypt and key files."""
+
 _COST = 1 << 15
 _MOST_COST = 1 << 20
 _BLOCK = 8
+
+# Passes, lanes and KiB: the second of the two choices of RFC 9106, section 4.
+_ARGON2ID: Final = {"t": 3, "p": 4, "m": 64 * 1024}
+_MOST_ARGON2ID: Final = {"t": 64, "p": 64, "m": 1024 * 1024}
 _KDF_SALT = 16
 _CHECKED: Final = b"anima memory"
 _KEY_FILE_HEAD: Final = b"anima-memory-key "
+_NOT_INSTALLED = (
+    "An encrypted memory needs the package 'cryptography', which is not installed: "
+    "pip install 'anima-runtime[memory]'."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +138,21 @@ def unwrap_plain(envelope: bytes) -> tuple[bytes, bytes]:
     return envelope[1 : 1 + SALT_SIZE], envelope[1 + SALT_SIZE :]
 
 
-def new_cipher(secret: Secret, *, cost: int = _COST) -> Sealing:
-    """A cipher under a fresh lock; `cost` is scrypt's N, 2^15 takes about .3 s and 32 MiB."""
-    salt = secrets.token_bytes(_KDF_SALT)
+def new_cipher(secret: Secret, *, kdf: Kdf = "scrypt", cost: int | None = None) -> Sealing:
+    """A cipher under a fresh lock; raises UsageError where this system has not the `kdf`.
+
+    `cost` is scrypt's N, of which 2^15 takes 32 MiB; argon2id takes 64 MiB. A key file has no use
+    for either.
+    """
+    lock: dict[str, Any] = {
+        "schema": _LOCK_SCHEMA, "kdf": kdf, "salt": secrets.token_bytes(_KDF_SALT).hex()
+    }  # fmt: skip
     if secret.key is not None:
-        lock: dict[str, Any] = {"kdf": "file", "salt": salt.hex()}
+        lock["kdf"] = "file"
+    elif kdf == "argon2id":
+        lock |= _ARGON2ID
     else:
-        lock = {"kdf": "scrypt", "n": cost, "r": _BLOCK, "p": 1, "salt": salt.hex()}
+        lock |= {"n": cost or _COST, "r": _BLOCK, "p": 1}
     aes = _aes(_derived(secret, lock))
     nonce = secrets.token_bytes(_NONCE)
     check = nonce + aes.encrypt(nonce, _CHECKED, _bound(lock))
@@ -143,7 +164,7 @@ def unlock(lock: str | None, secret: Secret | None) -> Cipher:
     """The cipher of a ledger that says `lock`.
 
     Raises MemoryLocked, in the same words whether nothing, the wrong passphrase or the wrong file
-    was given, and CorruptStateError for a lock that is none.
+    was given, CorruptStateError for a lock that is none, and NewerVersionError.
     """
     if lock is None:
         return Clear()
@@ -192,9 +213,12 @@ def _derived(secret: Secret, lock: Mapping[str, Any]) -> bytes:
     if lock["kdf"] == "file":
         key = secret.key or b""
         return hashlib.blake2b(key, digest_size=KEY_SIZE, salt=salt, person=b"pmll-file").digest()
+    passphrase = (secret.passphrase or "").encode("utf-8", "surrogatepass")
+    if lock["kdf"] == "argon2id":
+        return _argon2id(passphrase, salt, lock)
     n, r, p = lock["n"], lock["r"], lock["p"]
     return hashlib.scrypt(
-        (secret.passphrase or "").encode("utf-8", "surrogatepass"),
+        passphrase,
         salt=salt,
         n=n,
         r=r,
@@ -205,13 +229,38 @@ def _derived(secret: Secret, lock: Mapping[str, Any]) -> bytes:
     )
 
 
+def _argon2id(passphrase: bytes, salt: bytes, lock: Mapping[str, Any]) -> bytes:
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+    except ModuleNotFoundError as error:
+        raise UsageError(_NOT_INSTALLED) from error
+    try:
+        function = Argon2id(
+            salt=salt, length=KEY_SIZE, iterations=lock["t"], lanes=lock["p"],
+            memory_cost=lock["m"],
+        )  # fmt: skip
+    except UnsupportedAlgorithm as error:
+        raise UsageError(
+            "argon2id needs the package 'cryptography' with OpenSSL 3.2 or newer: update it, or "
+            "take scrypt."
+        ) from error
+    return function.derive(passphrase)
+
+
 def _parse_lock(lock: str) -> tuple[dict[str, Any], bytes]:
     try:
         document = json.loads(lock)
         check = base64.b64decode(document.pop("check"), validate=True)
-        salt = bytes.fromhex(document["salt"])
-        known = document["kdf"] in ("file", "scrypt") and len(salt) == _KDF_SALT
-        if not known or (document["kdf"] == "scrypt" and not _affordable(document)):
+        schema = document.get("schema", 0)
+        if type(schema) is not int:
+            raise ValueError("its schema is no number")
+        if schema > _LOCK_SCHEMA:
+            raise NewerVersionError(
+                f"The memory was encrypted by a newer Anima (schema {schema} of its lock, this one "
+                f"knows {_LOCK_SCHEMA}). Update Anima."
+            )
+        if len(bytes.fromhex(document["salt"])) != _KDF_SALT or not _affordable(document):
             raise ValueError("its settings cannot be")
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CorruptStateError(
@@ -222,8 +271,14 @@ def _parse_lock(lock: str) -> tuple[dict[str, Any], bytes]:
 
 def _affordable(lock: Mapping[str, Any]) -> bool:
     """A lock that somebody changed must not make the memory of this machine run out."""
+    if lock["kdf"] == "file":
+        return True
+    if lock["kdf"] == "argon2id":
+        given = {name: lock[name] for name in _ARGON2ID}
+        bounded = all(type(n) is int and 1 <= n <= _MOST_ARGON2ID[k] for k, n in given.items())
+        return bounded and given["m"] >= 8 * given["p"]
     n, r, p = lock["n"], lock["r"], lock["p"]
-    if not (isinstance(n, int) and (r, p) == (_BLOCK, 1)):
+    if lock["kdf"] != "scrypt" or type(n) is not int or (r, p) != (_BLOCK, 1):
         return False
     return 2 <= n <= _MOST_COST and n & (n - 1) == 0
 
@@ -237,8 +292,5 @@ def _aes(key: bytes) -> "AESGCM":
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ModuleNotFoundError as error:
-        raise UsageError(
-            "An encrypted memory needs the package 'cryptography', which is not installed: "
-            "pip install 'anima-runtime[memory]'."
-        ) from error
+        raise UsageError(_NOT_INSTALLED) from error
     return AESGCM(key)

@@ -4,21 +4,30 @@ An export carries what was said, not the chain: to move a whole memory, convert 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import reprlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import IO, Any
 
 from anima.errors import UsageError
-from anima.memory.line import Line, Vector
+from anima.memory.line import LINE, Line, Vector, content_of, header_of
 
 _FIELDS = frozenset({"text", "role", "timestamp", "context", "key", "value", "valence"})
-_IGNORED = frozenset({"seq", "anchor", "kind", "target", "note", "novelty", "in_force", "erased"})
+_EXPORTED = frozenset(
+    {"seq", "anchor", "kind", "target", "note", "novelty", "in_force", "erased", "encoder"}
+)
+_SPOKEN: Mapping[type, str] = {str: "text", float: "number", dict: "object in braces"}
+_SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Given:
-    """One line that somebody gives: `place` is where it stands, for a message."""
+    """One line that somebody gives: `place` is where it stands, for a message.
+
+    `local` says that its time had no zone and was taken as one of this machine. In an export it
+    was record `seq`, of a `kind`, about record `target`, its key made by `encoder`.
+    """
 
     place: str
     text: str
@@ -29,10 +38,15 @@ class Given:
     value: object
     valence: float | None
     anchor: str | None
+    local: bool = False
+    kind: str = LINE
+    seq: int = 0
+    target: int = 0
+    encoder: str | None = None
 
 
-def as_json(line: Line, *, in_force: bool) -> str:
-    """One line as JSON, its vectors as lists of numbers."""
+def as_json(line: Line, *, in_force: bool, encoder: str | None = None) -> str:
+    """One line as JSON, its vectors as lists of numbers; `encoder` made its memory's keys."""
     return json.dumps(
         {
             "seq": line.seq,
@@ -50,23 +64,60 @@ def as_json(line: Line, *, in_force: bool) -> str:
             "valence": line.valence,
             "in_force": in_force,
             "erased": line.content is None,
+            "encoder": encoder,
         },
         ensure_ascii=False,
     )
 
 
-def read(file: IO[bytes], name: str) -> Iterator[Given]:
-    """The lines in a file of JSON; raises UsageError that names the place of a wrong one.
+def read(
+    file: Iterable[bytes], name: str, *, first: int = 1, kinds: Collection[str] = (LINE,)
+) -> Iterator[Given]:
+    """The lines in lines of JSON; raises UsageError that names the place of a wrong one.
 
-    Records of another kind than a line, and erased lines, say nothing and are passed over.
+    Records of another kind than `kinds`, those that are not in force, and erased ones are passed
+    over: what was forgotten elsewhere is not remembered here. `first` is the number of the first.
     """
-    for number, content in enumerate(file, 1):
-        if not content.strip():
-            continue
-        place = f"{name}, line {number}"
-        document = _document(content, place)
-        if document.get("kind", "line") == "line" and not document.get("erased"):
+    yield from given(documents(file, name, first=first), kinds)
+
+
+def documents(
+    file: Iterable[bytes], name: str, *, first: int = 1
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The JSON objects in lines of bytes, each with its place; raises UsageError that names one."""
+    for number, content in enumerate(file, first):
+        if content.strip():
+            place = f"{name}, line {number}"
+            yield place, _document(content, place)
+
+
+def given(
+    found: Iterable[tuple[str, Mapping[str, Any]]], kinds: Collection[str] = (LINE,)
+) -> Iterator[Given]:
+    """The lines that objects are, each after its place; see `read`."""
+    for place, document in found:
+        unknown = sorted(set(document) - _FIELDS - _EXPORTED)
+        if unknown:
+            known = ", ".join(sorted(_FIELDS))
+            raise UsageError(f"{place} has an unknown field {unknown[0]!r}; there are {known}.")
+        counts = not document.get("erased") and document.get("in_force", True) is not False
+        if document.get("kind", LINE) in kinds and counts:
             yield _given(document, place)
+
+
+def check(line: Given) -> None:
+    """Raise UsageError, with its place, for a line that no memory can keep."""
+    try:
+        text, vector = line.text, line.value
+        if not text.strip() and vector is None:
+            raise UsageError("There is nothing to remember: the text is empty. Give some text.")
+        content_of(
+            text=text, context=line.context, value=vector, valence=line.valence,
+            key=None if isinstance(line.key, str) else line.key,
+        )  # fmt: skip
+        header_of(kind=LINE, role=line.role, timestamp=line.timestamp or _SOME_TIME)
+    except UsageError as error:
+        raise UsageError(f"{line.place}: {error}") from error
 
 
 def write(lines: Iterable[str], file: IO[bytes]) -> int:
@@ -86,38 +137,47 @@ def _document(content: bytes, place: str) -> Mapping[str, Any]:
         raise UsageError(f"{place} is not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise UsageError(f"{place} is not an object in braces.")
-    unknown = sorted(set(document) - _FIELDS - _IGNORED)
-    if unknown:
-        known = ", ".join(sorted(_FIELDS))
-        raise UsageError(f"{place} has an unknown field {unknown[0]!r}; there are {known}.")
     return document
 
 
 def _given(document: Mapping[str, Any], place: str) -> Given:
+    timestamp, local = moment_of(document.get("timestamp"), f"{place}: timestamp")
     return Given(
         place=place,
         text=_typed(document, "text", (str,), place, ""),
         role=_typed(document, "role", (str,), place, "user"),
-        timestamp=_moment(document, place),
+        timestamp=timestamp,
         context=_typed(document, "context", (dict,), place, {}),
         key=document.get("key"),
         value=document.get("value"),
         valence=_typed(document, "valence", (int, float), place, None),
         anchor=_typed(document, "anchor", (str,), place, None),
+        local=local,
+        kind=document.get("kind", LINE),
+        seq=_natural(document, "seq", place),
+        target=_natural(document, "target", place),
+        encoder=_typed(document, "encoder", (str,), place, None),
     )
 
 
-def _moment(document: Mapping[str, Any], place: str) -> datetime | None:
-    text = _typed(document, "timestamp", (str,), place, None)
-    if text is None:
-        return None
+def moment_of(given: object, what: str) -> tuple[datetime | None, bool]:
+    """A time as it was given, and whether it had no zone and was taken as one of this machine.
+
+    It is in ISO 8601, a date alone for its first moment, or in seconds since 1970; None is none.
+    Raises UsageError for another, which calls it `what`.
+    """
+    if given is None:
+        return None, False
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{place}: {text!r} is no time in ISO 8601.") from error
-    if moment.tzinfo is None:
-        raise UsageError(f"{place}: the time {text!r} has no zone: give one, such as +00:00.")
-    return moment
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            return datetime.fromtimestamp(given, UTC), False
+        moment = datetime.fromisoformat(given)  # type: ignore[arg-type]
+        return (moment, False) if moment.tzinfo else (moment.astimezone(), True)
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"{what} is {reprlib.repr(given)}, which is no time: give one such as "
+            "2026-11-22T08:00:00+00:00, or 2026-11-22."
+        ) from error
 
 
 def _typed(
@@ -127,8 +187,17 @@ def _typed(
     if value is None:
         return missing
     if not isinstance(value, types) or isinstance(value, bool):
-        raise UsageError(f"{place}: {name} is {value!r}, which is no {types[-1].__name__}.")
+        raise UsageError(
+            f"{place}: {name} is {reprlib.repr(value)}, which is no {_SPOKEN[types[-1]]}."
+        )
     return value
+
+
+def _natural(document: Mapping[str, Any], name: str, place: str) -> int:
+    number = document.get(name, 0)
+    if type(number) is not int or number < 0:
+        raise UsageError(f"{place}: {name} is {reprlib.repr(number)}, which numbers no record.")
+    return number
 
 
 def _numbers(vector: Vector | None) -> list[float] | None:

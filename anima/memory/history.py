@@ -9,7 +9,9 @@ target, pops, forgets and earlier rewinds as well, and can itself be undone.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from anima.memory.line import ERASE, FORGET, LINE, POP, REWIND
+from anima.memory.line import CLOSE, ERASE, FORGET, LINE, MERGE, POP, RACE, REWIND
+
+_POPPED = frozenset({LINE, CLOSE, MERGE, RACE})
 
 
 @dataclass(kw_only=True)
@@ -39,6 +41,14 @@ class History:
     def in_force(self, seq: int) -> bool:
         """Whether a record counts now: on the path, not hidden, not erased."""
         return bool(self._on_path[seq]) and not self._hidden.get(seq) and seq not in self._erased
+
+    def about(self, target: int, kind: str) -> list[int]:
+        """The records of a kind about a line that still have their content, in force or not."""
+        return [
+            seq
+            for seq, each in enumerate(self._targets)
+            if each == target and self._kinds[seq] == kind and seq not in self._erased
+        ]
 
     def newest(self) -> Iterator[int]:
         """The lines in force, newest first."""
@@ -87,10 +97,10 @@ class History:
         return {seq, *hidden}
 
     def _popped(self, seq: int) -> set[int]:
-        """The lines that a pop took: those before it on its path, down to its target."""
+        """What a pop took: the lines before it on its path, down to its target, with their traces."""
         found, at = set(), self._parents[seq]
         while at and at >= self._targets[seq]:
-            if self._kinds[at] == LINE:
+            if self._kinds[at] in _POPPED:
                 found.add(at)
             at = self._parents[at]
         return found

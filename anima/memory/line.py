@@ -7,7 +7,7 @@ words, when, and which line it is about. The content is everything that says som
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -23,6 +23,9 @@ REWIND: Final = "rewind"
 FORGET: Final = "forget"
 ERASE: Final = "erase"
 EPOCH: Final = "epoch"
+CLOSE: Final = "close"
+MERGE: Final = "merge"
+RACE: Final = "race"
 
 MAX_TEXT = 16 * 1024 * 1024
 """Longest text of a line, in bytes of UTF-8."""
@@ -254,23 +257,19 @@ def pack(*parts: bytes) -> bytes:
 
 def unpack(packed: bytes, count: int) -> Sequence[bytes]:
     """The `count` parts that `packed` holds; raises ValueError where it does not hold just those."""
-    parts = list(_parts(packed))
+    # Opening a memory spends a fifth of its time here, so there are no calls in this loop but one.
+    parts, at, size = list[bytes](), 0, len(packed)
+    while at < size:
+        start = at + _LENGTH.size
+        if start > size:
+            raise ValueError("cut off in a length")
+        at = start + _LENGTH.unpack_from(packed, at)[0]
+        if at > size:
+            raise ValueError("cut off in a part")
+        parts.append(packed[start:at])
     if len(parts) != count:
         raise ValueError(f"{len(parts)} parts where {count} should be")
     return parts
-
-
-def _parts(packed: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(packed):
-        start = at + _LENGTH.size
-        if start > len(packed):
-            raise ValueError("cut off in a length")
-        (length,) = _LENGTH.unpack_from(packed, at)
-        at = start + length
-        if at > len(packed):
-            raise ValueError("cut off in a part")
-        yield packed[start:at]
 
 
 def _utf8(name: str, text: str) -> bytes:

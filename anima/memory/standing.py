@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from anima.memory.arguments import Widths
 from anima.memory.history import History
+from anima.memory.intervals import Intervals
+from anima.memory.known import Known
 from anima.memory.line import SHORT, Line
 from anima.memory.recall import Recall
 
@@ -13,12 +15,15 @@ from anima.memory.recall import Recall
 class Standing:
     """Follows every line that is read or written, and keeps `recall` told of what is in force.
 
-    `read` gives a line again by its number, for those that a rewind brings back.
+    `read` gives a line again by its number, for those that a rewind brings back. `known` is None
+    until somebody asks what lines claim.
     """
 
     recall: Recall
     read: Callable[[int], Line]
     history: History = field(default_factory=History)
+    intervals: Intervals = field(default_factory=Intervals)
+    known: Known | None = None
     widths: Widths = field(default_factory=Widths)
     _by_anchor: dict[str, int] = field(default_factory=dict)
     _told: set[int] = field(default_factory=set)
@@ -42,7 +47,14 @@ class Standing:
             counts = self.history.in_force(seq)
             if counts and seq not in self._told:
                 self._told.add(seq)
-                self.recall.add(at_hand.get(seq) or self.read(seq))
+                line = at_hand.get(seq) or self.read(seq)
+                self.intervals.add(line)
+                if self.known is not None:
+                    self.known.add(line)
+                self.recall.add(line)
             elif not counts and seq in self._told:
                 self._told.discard(seq)
+                self.intervals.drop(seq)
+                if self.known is not None:
+                    self.known.drop(seq)
                 self.recall.drop(seq)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from anima.errors import ChainBroken, CorruptStateError, MemoryLocked, UsageError
+from anima.errors import (
+    ChainBroken,
+    CorruptStateError,
+    MemoryLocked,
+    NewerVersionError,
+    UsageError,
+)
 from anima.memory import Memory, Secret, check, crypto, read_key_file, write_key_file
 from anima.memory.ledger import Change, Entry, opened
 
@@ -155,8 +161,13 @@ def test_secrets_show_themselves_nowhere(
 
 @pytest.mark.parametrize(
     "change",
-    [{"n": 2**40}, {"n": 3}, {"n": "x"}, {"r": 10**9}, {"p": 2}, {"kdf": "none"}, {"salt": "00"}],
-)
+    [
+        {"n": 2**40}, {"n": 3}, {"n": "x"}, {"n": True}, {"r": 10**9}, {"p": 2}, {"kdf": "none"},
+        {"salt": "00"}, {"schema": "1"}, {"kdf": "argon2id", "t": 1, "p": 4, "m": 2**40},
+        {"kdf": "argon2id", "t": 2**40, "p": 4, "m": 2**16}, {"kdf": "argon2id", "t": 1, "p": 4, "m": 8},
+        {"kdf": "argon2id"},
+    ],
+)  # fmt: skip
 def test_a_lock_that_somebody_changed_is_damage_and_costs_nothing(
     change: dict[str, object],
 ) -> None:
@@ -174,6 +185,39 @@ def test_the_same_content_is_sealed_differently_every_time() -> None:
     assert cipher.take_out(one, b"anchor") == cipher.take_out(two, b"anchor")
     with pytest.raises(ValueError, match="damaged"):
         cipher.take_out(one, b"another")
+
+
+def test_a_key_by_argon2id_opens_and_the_lock_says_which_it_is(plain: Memory) -> None:
+    plain.put(None, "said")
+    plain.encrypt(SECRET, kdf="argon2id")
+    cipher = crypto.new_cipher(SECRET, kdf="argon2id")
+    lock = json.loads(cipher.lock)
+
+    assert {name: lock[name] for name in ("kdf", "t", "p", "m")} == {
+        "kdf": "argon2id", "t": 3, "p": 4, "m": 65536,
+    }  # fmt: skip
+    envelope = cipher.close_in(b"s" * 16, b"content", b"anchor")
+    again = crypto.unlock(cipher.lock, SECRET)
+    assert again.take_out(envelope, b"anchor") == (b"s" * 16, b"content")
+    for wrong in (Secret(passphrase="another"), Secret(key=b"k" * 32)):
+        with pytest.raises(MemoryLocked):
+            crypto.unlock(cipher.lock, wrong)
+    assert plain.verify().whole
+
+
+def test_a_lock_of_before_it_had_a_schema_still_opens() -> None:
+    lock = (
+        '{"check": "AAECAwQFBgcICQoLSlfBk74NIkmu6V1jlo5IBjEsVhdFmAQF3EMkUQ==", "kdf": "scrypt", "n": 2, "p": 1, "r": 8, '
+        '"salt": "000102030405060708090a0b0c0d0e0f"}'
+    )
+    assert crypto.unlock(lock, SECRET).lock == lock
+
+
+def test_a_lock_of_a_newer_anima_is_not_called_damaged() -> None:
+    lock = json.loads(crypto.new_cipher(SECRET, cost=COST).lock)
+
+    with pytest.raises(NewerVersionError, match="schema 2 of its lock"):
+        crypto.unlock(json.dumps({**lock, "schema": 2, "kdf": "yescrypt"}), SECRET)
 
 
 def test_an_empty_passphrase_is_refused() -> None:
