@@ -21,6 +21,7 @@ from anima.terminal.shell import (
     evaluation,
     features,
     house,
+    memory,
     models,
     modes,
     personas,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from anima.config import Settings
     from anima.home import Home
+    from anima.memory.crypto import Secret
     from anima.runtime.loop import Runtime
     from anima.terminal.screen import Screen
 
@@ -61,6 +63,7 @@ _CLOSED_PIPE = 141
     shell_complete=completion.sessions,
 )
 @click.option("--ephemeral", is_flag=True, help="Keep nothing of what is said.")
+@click.option("--think", is_flag=True, help="Plan, draft and check before the one answer.")
 @flags.persona
 @flags.running
 @flags.replying
@@ -76,6 +79,7 @@ def cli(
     go_on: bool,
     resume: str | None,
     ephemeral: bool,
+    think: bool,
     interactive: bool,
     stream: bool,
 ) -> int:
@@ -87,20 +91,26 @@ def cli(
     cat notes.txt | anima -p "Shorten this."
     """
     if ctx.invoked_subcommand is not None:
-        if prompt is not None or go_on or resume or ephemeral or output != "text":
+        if prompt is not None or go_on or resume or ephemeral or think or output != "text":
             raise UsageError(
-                f"--prompt, --output, --continue, --resume and --ephemeral do not go with "
+                "--prompt, --output, --continue, --resume, --ephemeral and --think do not go with "
                 f"'{ctx.invoked_subcommand}': leave them out."
             )
         return 0
     if go_on and resume:
         raise UsageError("--continue and --resume choose two sessions: give one of them.")
     session = "continue" if go_on else resume
-    return _talk(ctx, prompt, output, session=session, ephemeral=ephemeral)
+    return _talk(ctx, prompt, output, session=session, ephemeral=ephemeral, think=think)
 
 
 def _talk(
-    ctx: click.Context, prompt: str | None, output: Any, *, session: str | None, ephemeral: bool
+    ctx: click.Context,
+    prompt: str | None,
+    output: Any,
+    *,
+    session: str | None,
+    ephemeral: bool,
+    think: bool,
 ) -> int:
     """One answer where a prompt was given or piped in, else the chat."""
     from anima.terminal import oneshot
@@ -116,13 +126,21 @@ def _talk(
             raise UsageError(
                 f"--output {output} is for one answer: give -p TEXT or pipe a text in."
             )
+        if think:
+            raise UsageError(
+                "--think is for one answer: give -p TEXT or pipe a text in; in the chat it is "
+                "/think TEXT."
+            )
         return _chat(home, settings, screen, session=session, ephemeral=ephemeral)
     text = oneshot.read_prompt(prompt, stdin, screen)
     flags.fetch_if_missing(home, settings, screen)
-    load = _loader(home, settings, session=session, ephemeral=ephemeral)
+    secret = _secret(home, settings)
+    load = _loader(home, settings, session=session, ephemeral=ephemeral, secret=secret)
     with Signals() as signals:
         cot = settings.cot == "on"
-        return oneshot.answer(load, text, screen, signals, output=output, cot=cot)
+        return oneshot.answer(
+            load, text, screen, signals, output=output, cot=cot, think=think
+        )
 
 
 def _check_mode(home: "Home", settings: "Settings") -> None:
@@ -168,7 +186,8 @@ def _chat(
     if not ephemeral:
         _check_free(home.persona(settings.persona))
     flags.fetch_if_missing(home, settings, screen)
-    load = _loader(home, settings, session=session, ephemeral=ephemeral)
+    secret = _secret(home, settings)
+    load = _loader(home, settings, session=session, ephemeral=ephemeral, secret=secret)
     with Signals() as signals:
         return Chat(
             Waking(load),
@@ -195,8 +214,28 @@ def _greeting(settings: "Settings", *, ephemeral: bool) -> str:
     )
 
 
+def _secret(home: "Home", settings: "Settings") -> "Secret | None":
+    """What opens the persona's memory, asked for before a model is loaded; None for one in clear.
+
+    Raises MemoryLocked, in the same words whatever was wrong.
+    """
+    folder = home.persona(settings.persona)
+    if settings.memory == "off" or not any(folder.glob("memory.*")):
+        return None
+    from anima.runtime import remembering
+    from anima.terminal.shell import memory_door
+
+    with memory_door.unlocked(lambda given: remembering.tried(folder, given), None) as secret:
+        return secret
+
+
 def _loader(
-    home: "Home", settings: "Settings", *, session: str | None, ephemeral: bool
+    home: "Home",
+    settings: "Settings",
+    *,
+    session: str | None,
+    ephemeral: bool,
+    secret: "Secret | None",
 ) -> "Callable[[Callable[[str], None]], Runtime]":
     from dataclasses import asdict
 
@@ -205,7 +244,9 @@ def _loader(
     def load(say: Callable[[str], None]) -> "Runtime":
         import anima
 
-        return anima.open(home=home.root, session=session, ephemeral=ephemeral, say=say, **given)
+        return anima.open(
+            home=home.root, session=session, ephemeral=ephemeral, secret=secret, say=say, **given
+        )
 
     return load
 
@@ -217,6 +258,7 @@ for _command in (
     sessions.replay,
     modes.mode,
     features.features,
+    memory.memory,
     settings.config,
     evaluation.evaluate,
     house.paths,

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,13 @@ from anima.errors import ConfigError, UsageError
 from anima.home import Home
 
 PROJECT_FILE = "anima.toml"
-_NOT_SETTINGS = {"ANIMA_HOME", "ANIMA_CACHE", "ANIMA_CONFIG", "ANIMA_DEBUG", "ANIMA_TEST_CACHE"}
+_NOT_SETTINGS = {
+    "ANIMA_HOME", "ANIMA_CACHE", "ANIMA_CONFIG", "ANIMA_DEBUG", "ANIMA_TEST_CACHE",
+    "ANIMA_MEMORY_PASSPHRASE", "ANIMA_MEMORY_NEW_PASSPHRASE", "ANIMA_MEMORY_KEY_FILE",
+}  # fmt: skip
+
+
+_WAYS = ("quote", "bias", "knn", "overlay")
 
 
 def _setting(
@@ -89,6 +96,30 @@ class Settings:
         "off", "a reasoning step before each answer, and features as it speaks",
         choices=("off", "on"),
     )  # fmt: skip
+    memory: str = _setting("on", "remember across sessions, and recall", choices=("on", "off"))
+    ledger: str = _setting(
+        "sqlite", "what a new memory is kept in", choices=("sqlite", "lmdb", "duckdb", "json")
+    )
+    encoder: str = _setting(
+        "minilm", "what makes vectors of texts, for a new memory; none goes by words",
+        choices=("minilm", "bge", "trunk", "none"),
+    )  # fmt: skip
+    recall_lines: int = _setting(3, "most lines recalled for a turn", low=1, high=20)
+    concert: str = _setting(
+        "default", "how recalled lines are ranked; seed is the seed's own formula",
+        choices=("default", "seed"),
+    )  # fmt: skip
+    race: str = _setting(
+        "rules", "what decides whether a line is new, known or replaces another",
+        choices=("rules", "likelihood", "off"),
+    )  # fmt: skip
+    memory_into: str = _setting(
+        "quote", "how recalled lines reach the model: quote, bias, knn, overlay, joined by +",
+        choices=tuple("+".join(ways) for n in range(1, 5) for ways in combinations(_WAYS, n)),
+    )  # fmt: skip
+    memory_strength: float = _setting(
+        1.0, "how strongly bias, knn and overlay act; 0 turns them off", low=0, high=4
+    )
     color: str = _setting("auto", "colours on the screen", choices=("auto", "always", "never"))
     toolbar: str = _setting("auto", "the line of facts below the prompt", choices=("auto", "off"))
 

@@ -164,10 +164,11 @@ class Context:
         return cls(encoder=encoder, format=format, prefix=kept, head=head)
 
     def ask(self, segments: Sequence[Segment]) -> "Context":
-        """This context with a new exchange whose reply is still empty."""
+        """This context with a new exchange, its segments apart, whose reply is still empty."""
         asked = Tokens()
-        for segment in segments:
-            asked = asked + _content(self.encoder, segment, self.format)
+        for number, segment in enumerate(segments):
+            gap = _literal(self.encoder, "\n\n") if number else Tokens()
+            asked = asked + gap + _content(self.encoder, segment, self.format)
         asked = asked + _literal(self.encoder, self.format.answer)
         return self._with((*self.exchanges, Exchange(segments=tuple(segments), asked=asked)))
 

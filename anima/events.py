@@ -53,6 +53,24 @@ class Token(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Thinking(Event):
+    """A piece of text of a stage before the answer, as it comes: `plan`, `draft` or `reflect`."""
+
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thought(Event):
+    """A stage before the answer is whole: its text, how many tokens it took, why it ended."""
+
+    stage: str
+    text: str
+    tokens: int
+    finish: Finish
+
+
+@dataclass(frozen=True, kw_only=True)
 class Replied(Event):
     """The reply is whole: its text, why it ended, its number of tokens and their speed."""
 
@@ -85,6 +103,29 @@ class Steered(Event):
     share: float
     scaled: float
     pushes: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalled(Event):
+    """Lines of the memory that answer the text, best first, quoted before it.
+
+    Each is {seq, anchor, text, role, timestamp, score, terms}. Where the memory `abstained`, it
+    holds nothing that answers, and there are none.
+    """
+
+    lines: tuple[dict[str, Any], ...]
+    abstained: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remembered(Event):
+    """What the memory made of the turn, its lines in their order.
+
+    Each is {seq, anchor, role, decision, target, closed}: a line was inserted, merged into
+    `target`, put in place of those `closed`, or skipped (seq null).
+    """
+
+    lines: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

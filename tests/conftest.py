@@ -7,6 +7,8 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from anima.errors import DownloadError
+
 # huggingface_hub reads this once, when it is first imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -25,8 +27,13 @@ _KEPT_CACHE = Path(
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ANIMA_HOME, ANIMA_CACHE and ANIMA_CONFIG lie in tmp_path; every other ANIMA_* is unset."""
+def isolated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """ANIMA_HOME, ANIMA_CACHE and ANIMA_CONFIG lie in tmp_path; every other ANIMA_* is unset.
+
+    A memory goes by words alone, so that no test fetches a sentence encoder; slow ones may.
+    """
     for name in list(os.environ):
         if name.startswith("ANIMA_"):
             monkeypatch.delenv(name)
@@ -34,6 +41,13 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANIMA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ANIMA_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setenv("ANIMA_ENCODER", "none")
+        monkeypatch.setattr("anima.encoding.open_encoder", _no_encoder)
+
+
+def _no_encoder(*_: object, **__: object) -> None:
+    raise DownloadError("There is no network in tests.")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import tiny
 
 from anima import config
 from anima.errors import StateError, StorageError
+from anima.memory import Memory
 from anima.runtime.loop import Runtime, Started
 from anima.runtime.opening import assemble, context_of, prefix
 from anima.runtime.record import fold, segments_json
@@ -67,14 +68,20 @@ class Desk:
 
 
 def wake(
-    shelf: Shelf | None = None, loaded: Any = None, furniture: Any = None, **settings: Any
+    shelf: Shelf | None = None,
+    loaded: Any = None,
+    furniture: Any = None,
+    remembering: Memory | None = None,
+    **settings: Any,
 ) -> Runtime:
     """A runtime at the beginning of a session, greedy and short unless settings say otherwise."""
-    given = config.Settings(**{"temperature": 0.0, "max_tokens": 8, "seed": 5, **settings})
+    usual = {"temperature": 0.0, "max_tokens": 8, "seed": 5}
+    usual["memory"] = "off" if remembering is None else "on"
+    given = config.Settings(**{**usual, **settings})
     model = loaded or tiny.loaded()
     desk = Desk(model)
     return assemble(
         model, given, desk.begin(prefix(given.system), given.seed or 0),
         states={}, keeper=shelf or Shelf(), sessions=desk, clock=lambda: tiny.NOON,
-        furniture=furniture,
+        furniture=furniture, memory=remembering,
     )  # fmt: skip

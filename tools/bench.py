@@ -3,7 +3,8 @@
     python -m tools.bench [--rows ROWS …] [--threads N] [--repetitions N] [--json FILE] [--gguf FILE]
 
 `--rows growth` is speed against the length of the context, `batch` many rows at once, `features`
-what reading and steering an SAE's features cost (see tools/bench_features.py), `device` a graphics processor at a model's full shape (see tools/bench_device.py). Speeds are medians over repetitions that take turns, so that a slow minute hits all alike. It knows
+what reading and steering an SAE's features cost (see tools/bench_features.py), `ledger` what the
+memory costs (see tools/bench_memory.py), `device` a graphics processor at a model's full shape (see tools/bench_device.py). Speeds are medians over repetitions that take turns, so that a slow minute hits all alike. It knows
 the public API, the trunk, and the command line as a person types it.
 """
 
@@ -29,9 +30,10 @@ from tools.bench_engines import DECODED, PROMPT_TOKENS
 from tools.bench_features import features
 from tools.bench_growth import CONTEXTS, batch, growth
 from tools.bench_growth import ROWS as BATCH
+from tools.bench_memory import LINES, ledger_rows
 from tools.bench_table import Row, row, seconds, table, taking_turns
 
-ROWS = ("start", "memory", "turns", "speed", "growth", "batch", "features", "device")
+ROWS = ("start", "memory", "turns", "speed", "growth", "batch", "features", "ledger", "device")
 _USUAL = ("start", "memory", "turns", "speed")
 _BESIDE_LLAMA_CPP = {"memory", "speed", "growth"}
 
@@ -255,6 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tokens", type=int, default=32, help="decoded per measure of growth, batch"
     )
+    parser.add_argument("--lines", nargs="+", type=int, default=LINES, help="of ledger")
     parser.add_argument("--shape", choices=SHAPES, default="llama-3-8b", help="of device")
     parser.add_argument("--device", default="cuda", help="cuda, mps or cpu: of device")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
@@ -288,7 +291,8 @@ def _measured(name: str, home: Home, gguf: Path | None, options: argparse.Namesp
             home, gguf, threads, repetitions, options.contexts, options.tokens
         ),
         "batch": lambda: batch(home, threads, repetitions, BATCH, options.tokens),
-        "features": lambda: features(home, threads, repetitions, DECODED),
+        "features": lambda: features(home, threads, repetitions, 4 * DECODED),
+        "ledger": lambda: ledger_rows(options.lines, repetitions),
         "device": lambda: device_rows(options.shape, options.device, repetitions),
     }
     return measures[name]()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,13 +20,13 @@ OF_A_PROCESS = (LOCK, HOLDER, ".*.lock", ".*.tmp")
 _ATTEMPTS = 20
 
 
-_TALK_REMEDY = (
+TALK_REMEDY = (
     "Close it there, use --ephemeral for a copy that is not kept, or choose another with --persona."
 )
 
 
 @contextlib.contextmanager
-def hold(folder: Path, name: str, *, remedy: str = _TALK_REMEDY) -> Iterator[None]:
+def hold(folder: Path, name: str, *, remedy: str = TALK_REMEDY) -> Iterator[None]:
     """Hold the persona's lock, which the system releases however the process ends.
 
     Raises BusyError where another holds it, StorageError where the disk refuses.
@@ -63,17 +64,21 @@ def copied(source: Path, *, whole: bool = False) -> Iterator[Path]:
 
 
 def _copy(source: Path, folder: Path, left_out: Sequence[str]) -> None:
-    """Copy what one commit made true: a copy during which HEAD.json changed is made again."""
+    """Copy what one commit made true: a copy during which HEAD.json changed is made again.
+
+    So is one during which a memory's ledger did, which is written to before HEAD.json is.
+    """
     passed_over = shutil.ignore_patterns(*left_out)
     refused: OSError | None = None
     for _ in range(_ATTEMPTS):
-        before = files.read_if_there(source / head.HEAD)
+        before = _moment(source)
         try:
             if source.is_dir():
                 shutil.copytree(source, folder, ignore=passed_over)
+                _let_write(folder)
             else:
                 folder.mkdir(mode=0o700)
-            if files.read_if_there(source / head.HEAD) == before:
+            if _moment(source) == before:
                 return
         except OSError as error:
             refused = error
@@ -83,6 +88,22 @@ def _copy(source: Path, folder: Path, left_out: Sequence[str]) -> None:
         f"{source} could not be copied to {folder.parent}: {cause}. Free some space there, or set "
         "TMPDIR to a folder that has it."
     )
+
+
+def _let_write(folder: Path) -> None:
+    """A copy of what its owner may only read is to be written to all the same."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+def _moment(source: Path) -> object:
+    """What changes with every commit, and with every write to a ledger."""
+    written = []
+    for path in sorted(source.glob("memory.*")):
+        with storage(path), contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            written.append((path.name, found.st_size, found.st_mtime_ns))
+    return files.read_if_there(source / head.HEAD), written
 
 
 def _leave_process_id(folder: Path) -> None:

@@ -65,13 +65,19 @@ class Persona:
 
     @classmethod
     def open(
-        cls, home: Home, name: str, *, clock: Callable[[], datetime], ephemeral: bool = False
+        cls,
+        home: Home,
+        name: str,
+        *,
+        clock: Callable[[], datetime],
+        ephemeral: bool = False,
+        busy_remedy: str = lock.TALK_REMEDY,
     ) -> "Persona":
         """Open a persona, which is made on first use; `ephemeral` opens a copy that is not kept.
 
         `clock` tells the time of what is written. Raises UsageError for a name that cannot be,
-        BusyError where another process holds the persona, CorruptStateError where no generation
-        is whole, NewerVersionError, and StorageError.
+        BusyError with `busy_remedy` where another process holds the persona, CorruptStateError
+        where no generation is whole, NewerVersionError, and StorageError.
         """
         source = home.persona(name)
         with contextlib.ExitStack() as stack:
@@ -80,7 +86,7 @@ class Persona:
             else:
                 folder = source
                 make_folder(folder)
-                stack.enter_context(lock.hold(folder, name))
+                stack.enter_context(lock.hold(folder, name, remedy=busy_remedy))
             file = profile.load(folder)
             standing = recovery.recover(folder, lambda: _iso(clock()), alone=not ephemeral)
             for place in (state_files.STATES, session_files.SESSIONS):

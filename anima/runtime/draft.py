@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
 import torch
 
 from anima.context import Context, Role, Segment, Tokens
 from anima.events import Event, Finish
-from anima.organ import Contribution, Turn
+from anima.organ import Contribution, LogitBias, Turn
 from anima.runtime.feed import Call
 from anima.trunk import taps as tapping
 from anima.trunk.interface import NO_TAPS, Tap, Taps
@@ -19,7 +20,11 @@ from anima.trunk.tokens import TextStream
 
 @dataclass(kw_only=True)
 class Draft:
-    """What a running turn has so far. The one mutable record of the loop: it lives one turn."""
+    """What a running turn has so far. The one mutable record of the loop: it lives one turn.
+
+    `stage` names the stage of a turn that thinks before it answers, "" for an answer; `thoughts`
+    are the records of its stages so far.
+    """
 
     turn: Turn
     started: str
@@ -41,6 +46,8 @@ class Draft:
     finish: Finish | None = None
     first_at: float = 0.0
     last_at: float = 0.0
+    stage: str = ""
+    thoughts: list[dict[str, Any]] = field(default_factory=list)
     _ended: bool = False
 
     def add(self, chosen: Pick, now: float) -> None:
@@ -49,6 +56,13 @@ class Draft:
         self.last_at = now
         self.ids.append(chosen.id)
         self.pieces.append(self.stream.feed(chosen.id))
+
+    def take(self, other: "Draft") -> None:
+        """Have been spoken as another draft was, whose prompt is not this one's."""
+        self.ids, self.pieces, self.stream = other.ids, other.pieces, other.stream
+        self.asked, self.new_tokens, self.calls = other.asked, other.new_tokens, other.calls
+        self.finish, self.first_at, self.last_at = other.finish, other.first_at, other.last_at
+        self._ended = other._ended
 
     def finish_text(self) -> None:
         """No token follows: an incomplete last character becomes visible."""
@@ -91,15 +105,32 @@ def merged(parts: Sequence[Contribution]) -> Contribution:
         if placed
         else None,
         attention_bias=(lambda ids: _sum([bias(ids) for bias in biases])) if biases else None,
-        logit_bias=_sum([part.logit_bias for part in parts]),
+        logit_bias=_biases([part.logit_bias for part in parts]),
         sampling=sampling,
         stale=any(part.stale for part in parts),
+        events=tuple(event for part in parts for event in part.events),
     )
 
 
 def taps_of(part: Contribution, roles: Sequence[Role]) -> Taps:
     """The taps of a call over tokens of these roles."""
     return tapping.merged(part.taps, part.placed(roles)) if part.placed else part.taps
+
+
+def bias_at(part: Contribution, logits: torch.Tensor) -> torch.Tensor | None:
+    """What is added to the logits `[V]` of a step before its token is drawn."""
+    bias = part.logit_bias
+    return bias(logits) if callable(bias) else bias
+
+
+def _biases(
+    biases: Sequence[torch.Tensor | LogitBias | None],
+) -> torch.Tensor | LogitBias | None:
+    made = [bias for bias in biases if callable(bias)]
+    fixed = _sum([bias for bias in biases if isinstance(bias, torch.Tensor)])
+    if not made:
+        return fixed
+    return lambda logits: _sum([fixed, *(bias(logits) for bias in made)])
 
 
 def _sum(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

@@ -3,9 +3,11 @@
 It knows organs only by their contract, the disk only as a keeper of records, and no screen.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -15,10 +17,14 @@ from torch import Tensor
 from anima.context import Context, Segment
 from anima.errors import StateError, SteeringError, UsageError
 from anima.events import Event, Persisted, Reason, Replied
-from anima.organ import Contribution, Delta, Organ, OrganState, Reading, Turn
+from anima.memory.api import Memory
+from anima.memory.organ import NAME as MEMORY
+from anima.memory.organ import MemoryOrgan
+from anima.organ import Contribution, Delta, Hearing, Organ, OrganState, Reading, Spoken, Turn
 from anima.prism.organ import PrismOrgan
 from anima.prism.shelf import Shelf
-from anima.runtime.draft import Draft, merged, taps_of
+from anima.runtime import thinking
+from anima.runtime.draft import Draft, bias_at, merged, taps_of
 from anima.runtime.feed import Feed
 from anima.runtime.figures import Figures, figures
 from anima.runtime.prism import Book, Prism
@@ -91,6 +97,7 @@ class Runtime:
         prism: PrismOrgan,
         shelf: Shelf,
         book: Book | None = None,
+        memory: MemoryOrgan | None = None,
         organs: Sequence[Organ] = (),
         max_tokens: int,
         clock: Callable[[], datetime],
@@ -101,17 +108,23 @@ class Runtime:
         self._sessions = sessions
         self._sampling = sampling
         # What a person set goes before what a mode asks for, so sampling comes last.
-        self._organs: dict[str, Organ] = {o.name: o for o in (prism, *organs, sampling)}
+        remembering = () if memory is None else (memory,)
+        every: tuple[Organ, ...] = (prism, *remembering, *organs, sampling)
+        self._organs = {organ.name: organ for organ in every}
+        self._memory = memory
         self._off: set[str] = set()
         self._max_tokens = self._longest = max_tokens
         self._clock = clock
         self._feed = Feed(speaker.trunk)
         self._stopped = False
         self._busy = False
+        self._joining = False
         self._closed = False
         self._notices = notices
         self.prism = Prism(self, prism, shelf, book)
         self._enter(started)
+        if memory is not None and memory.memory is not None:
+            memory.memory.after_commit = self._note_memory
 
     @property
     def persona(self) -> str:
@@ -149,6 +162,26 @@ class Runtime:
     def features(self) -> Book | None:
         """The SAE of this model and what is known of its features, or None."""
         return self.prism.book
+
+    @property
+    def memory(self) -> Memory:
+        """The persona's memory; what is put there is durable when the call returns.
+
+        Raises StateError where it is off.
+        """
+        if self._memory is None or self._memory.memory is None:
+            raise StateError("The memory is off: begin with the setting memory = on.")
+        return self._memory.memory
+
+    def remember(self, text: str) -> Mapping[str, Any]:
+        """Remember a text of the user's as what is said in turns is; returns what became of it.
+
+        See `Remembered` for its fields. Raises StateError where the memory is off, UsageError for a
+        text that cannot be kept, StorageError.
+        """
+        if self._memory is None or self._memory.memory is None:
+            raise StateError("The memory is off: begin with the setting memory = on.")
+        return self._memory.remember(text, {"session": self.session, "said": "/remember"})
 
     @property
     def turns(self) -> int:
@@ -196,6 +229,18 @@ class Runtime:
             raise UsageError("There is nothing to answer: the message is empty.")
         return self.run(text, self._seed, self._max_tokens)
 
+    def think(self, text: str) -> Turning:
+        """A turn that plans, drafts and reflects before it answers; see `turn`.
+
+        Each stage is told as `Thinking` while it comes and as `Thought` when it is whole. Only the
+        answer enters the context; the record of the turn keeps the stages. Stopped in a stage, the
+        turn ends without an answer.
+        """
+        self._check_awake()
+        if not text.strip():
+            raise UsageError("There is nothing to think about: the message is empty.")
+        return self.run(text, self._seed, self._max_tokens, think=True)
+
     def say(self, text: str) -> str:
         """The whole answer to a text, as one turn."""
         reply = ""
@@ -209,20 +254,32 @@ class Runtime:
         self._check_awake()
         if not self._turns:
             raise StateError("There is no turn to answer again in this session.")
-        return self.turn(self.undo())
+        thought = "thoughts" in self._turns[-1]
+        return (self.think if thought else self.turn)(self.undo())
 
     def undo(self) -> str:
         """Take back the last turn with all that it taught; returns its text."""
         self._check_awake()
         if not self._turns:
             raise StateError("There is no turn to take back in this session.")
-        last = self._turns.pop()
-        for name, values in last["deltas"].items():
-            self._organs[name].undo(Delta(values=values))
-        if self._context.exchanges:
-            self._context = self._context.without_last()
-        self._save({"record": "undo", "turn": len(self._turns) + 1, "at": self._now()})
+        last = self._turns[-1]
+        with self._together():
+            self._take_back(last)
+            self._turns.pop()
+            if self._context.exchanges:
+                self._context = self._context.without_last()
+            self._save({"record": "undo", "turn": len(self._turns) + 1, "at": self._now()})
         return str(last["text"])
+
+    def _take_back(self, record: Record) -> None:
+        """Let organs undo a turn; the memory first, for that alone the disk may refuse."""
+        deltas = dict(record["deltas"])
+        remembered = deltas.pop(MEMORY, None)
+        if remembered is not None and MEMORY in self._organs and "copied" not in record:
+            # What a copied turn taught the memory stands with the session that it was copied from.
+            self._organs[MEMORY].undo(Delta(values=remembered))
+        for name, values in deltas.items():
+            self._organs[name].undo(Delta(values=values))
 
     def set(self, name: str, value: float | None) -> float | None:
         """Choose a sampling setting, `max_tokens` or `seed`; None is the default. Returns it."""
@@ -309,7 +366,7 @@ class Runtime:
         Everything now in force acts on them; nothing is changed.
         """
         self._check_awake()
-        part = self._contribution(self._begun(text, self._base_seed))
+        part = self._contribution(self._begun(text, self._base_seed), ())
         bare = self._context.without_oldest(len(self._context.exchanges))
         asked = bare.ask((*part.segments, Segment(role="user", text=text))).rolled(
             self._speaker.window, 0
@@ -321,7 +378,8 @@ class Runtime:
             taps=taps_of(part, tokens.roles), bias=bias,
         )  # fmt: skip
         row = step.logits[0, -1]
-        return row if part.logit_bias is None else row + part.logit_bias.to(row.device)
+        added = bias_at(part, row)
+        return row if added is None else row + added.to(row.device)
 
     def preview(
         self, text: str | None = None, *, seed: int | None = None, **sampling: float
@@ -332,17 +390,20 @@ class Runtime:
         settings for this turn, `max_tokens` among them. Raises UsageError for what cannot be.
         """
         self._check_awake()
-        context = self._context
+        context, past = self._context, self._standing
         if text is None:
             if not self._turns:
                 raise UsageError("There is no turn to compare with yet: give a text.")
             text = str(self._turns[-1]["text"])
             context = context.without_last() if context.exchanges else context
+            past = past[:-1]
+            # Asked again where it was asked: with the lines that were recalled there.
+            self.rehearse(self._turns[-1]["deltas"])
         if not text.strip():
             raise UsageError("There is nothing to answer: the message is empty.")
         limit = whole("max_tokens", sampling.pop("max_tokens", self._max_tokens), 1)
         turn = self._begun(text, self._seed if seed is None else seed)
-        part = self._contribution(turn)
+        part = self._contribution(turn, past)
         draft = self._speaker.draft(
             context, turn, part, self._settings(part).changed(sampling), limit,
             started=self._now(), stopped=lambda draft: self._stopped,
@@ -366,9 +427,31 @@ class Runtime:
             "share": self.prism.measured,
             "nominal": self.prism.nominal,
             "control": self.prism.control,
+            "memory": self._remembered(),
             "organs": {name: name not in self._off for name in self._organs},
             "threads": torch.get_num_threads(),
             **info,
+        }
+
+    def rehearse(self, deltas: Mapping[str, Any]) -> None:
+        """Recall in the next turn, and in it alone, what a recorded turn recalled.
+
+        `deltas` are that turn's. Nothing is looked up, and nothing new remembered.
+        """
+        if self._memory is not None and MEMORY in deltas and MEMORY not in self._off:
+            self._memory.rehearse(deltas[MEMORY])
+
+    def _remembered(self) -> dict[str, Any] | None:
+        """What the memory holds, None where it is off."""
+        if self._memory is None or self._memory.memory is None or MEMORY in self._off:
+            return None
+        memory = self._memory.memory
+        return {
+            "lines": len(memory),
+            "records": memory.count,
+            "ledger": memory.place.name,
+            "encrypted": memory.encrypted,
+            "late": self._memory.late,
         }
 
     def figures(self) -> Figures:
@@ -393,6 +476,8 @@ class Runtime:
         try:
             self._leave()
         finally:
+            if self._memory is not None and self._memory.memory is not None:
+                self._memory.memory.close()
             self._keeper.close()
             self.trunk.close()
 
@@ -414,9 +499,11 @@ class Runtime:
         max_tokens: int,
         *,
         stopped: Callable[[Draft], bool] | None = None,
+        think: bool = False,
     ) -> Turning:
         """One turn with everything given; `stopped` is asked between two steps whether to end.
 
+        `think` puts the stages of `think` before the answer.
         `turn` is this with the runtime's own seed and button; a replay brings those recorded.
         """
         self._check_awake()
@@ -425,7 +512,7 @@ class Runtime:
         draft: Draft | None = None
         try:
             turn = self._begun(text, seed)
-            part = self._contribution(turn)
+            part = self._contribution(turn, self._standing)
             if part.stale and self._turns:
                 self.forget()
                 self._rebuilt = "mode switched"
@@ -433,7 +520,8 @@ class Runtime:
                 self._context, turn, part, self._settings(part), max_tokens,
                 started=self._now(), stopped=stopped or (lambda draft: self._stopped),
             )  # fmt: skip
-            yield from self._speaker.speak(draft, self._feed, self._rebuilt, self._hear)
+            speak = partial(thinking.think, self._speaker) if think else self._speaker.speak
+            yield from speak(draft, self._feed, self._rebuilt, self._hear)
         except (GeneratorExit, KeyboardInterrupt) as left:
             # The consumer left: what was said so far stands, marked as a partial.
             if draft is not None:
@@ -472,9 +560,17 @@ class Runtime:
 
     def _keep(self, draft: Draft) -> int:
         """Make the draft a turn: organs finish, the context grows, the record is committed."""
+        with self._together():
+            return self._kept(draft)
+
+    def _kept(self, draft: Draft) -> int:
         draft.finish_text()
         deltas = {}
+        thoughts = thinking.said_of(draft.thoughts)
+        spoken = Spoken(text=draft.text, finish=draft.finish or "end", thoughts=thoughts)
         for organ in self._active():
+            if isinstance(organ, Hearing):
+                organ.hear(spoken)
             events, delta = organ.finish()
             draft.learned += events
             if delta:
@@ -511,8 +607,39 @@ class Runtime:
     def _begun(self, text: str, seed: int) -> Turn:
         return Turn(number=self.turns + 1, text=text, seed=seed, session=self.session)
 
-    def _contribution(self, turn: Turn) -> Contribution:
-        return merged([organ.contribute(turn) for organ in self._active()])
+    def _contribution(self, turn: Turn, standing: Sequence[Record]) -> Contribution:
+        """What organs add to a turn after those that are `standing` in the context."""
+        room = self._speaker.room(self._context, turn.text, self._max_tokens)
+        if standing:
+            left = self._speaker.left(self._context, turn.text, self._max_tokens)
+            standing = standing[len(standing) - min(left, len(standing)) :]
+        parts = []
+        for organ in self._active():
+            past = [record["deltas"].get(organ.name, {}) for record in standing]
+            parts.append(organ.contribute(replace(turn, past=past, room=room)))
+        return merged(parts)
+
+    @property
+    def _standing(self) -> Sequence[Record]:
+        """The turns that are in the context."""
+        kept = len(self._context.exchanges)
+        return self._turns[-kept:] if kept else []
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """What organs write meanwhile counts with the commit that ends this, and not before."""
+        remembered = None if self._memory is None else self._memory.memory
+        with contextlib.nullcontext() if remembered is None else remembered.hold():
+            self._joining = True
+            try:
+                yield
+            finally:
+                self._joining = False
+
+    def _note_memory(self) -> None:
+        """The memory was written to: it counts with the persona's next commit, which is now."""
+        if not self._joining and self._memory is not None:
+            self._keeper.commit(states={MEMORY: self._memory.state()}, records=[])
 
     def _active(self) -> list[Organ]:
         return [organ for name, organ in self._organs.items() if name not in self._off]

@@ -16,10 +16,15 @@ from anima import config
 from anima.context import ChatFormat, Context, Segment, jinja_render
 from anima.errors import CorruptStateError, UsageError
 from anima.home import Home, find_home
+from anima.memory.api import Memory
+from anima.memory.crypto import Secret
+from anima.memory.organ import MemoryOrgan, Rules
+from anima.memory.ways import ways_of
 from anima.organ import OrganState
 from anima.persona.store import Persona
 from anima.prism.shelf import Shelf
 from anima.runtime.furnishing import Furniture, furnish_for, prism_organ
+from anima.runtime.likelihood import Likelihood
 from anima.runtime.loop import Keeper, Runtime, Sessions, Started
 from anima.runtime.record import History, Record, fold, segments_json, segments_of
 from anima.runtime.speaking import Speaker
@@ -29,6 +34,7 @@ from anima.trunk.settings import Sampling
 from anima.version import __version__
 
 if TYPE_CHECKING:
+    from anima.memory.inlet import Inlet
     from anima.trunk.loader import Loaded
     from anima.trunk.tokens import Tokenizer
 
@@ -43,6 +49,7 @@ def open(
     *,
     session: str | None = None,
     ephemeral: bool = False,
+    secret: Secret | None = None,
     say: Callable[[str], None] = lambda message: None,
     **settings: object,
 ) -> Runtime:
@@ -50,8 +57,9 @@ def open(
 
     `session` continues one: an id, a unique beginning of an id, or "continue" for the last (a new
     one where there is none). `ephemeral` works on a copy and keeps nothing. `settings` are those
-    of `anima.config.Settings`; settings files and variables are not read. `say` gets progress.
-    Raises UsageError, ModelError, StateError or StorageError.
+    of `anima.config.Settings`; settings files and variables are not read. `secret` opens an
+    encrypted memory. `say` gets progress. Raises UsageError, ModelError, StateError (MemoryLocked
+    for the wrong secret) or StorageError.
     """
     given = {
         name: config.checked(name, value, name, UsageError)
@@ -64,7 +72,7 @@ def open(
     # The persona first: it is quick, and a busy one should not cost a model's loading.
     kept = Persona.open(place, chosen.persona, clock=clock, ephemeral=ephemeral)
     try:
-        return _wake(kept, chosen, place, session, clock, say)
+        return _wake(kept, chosen, place, session, clock, say, secret)
     except BaseException:
         kept.close()
         raise
@@ -77,6 +85,7 @@ def _wake(
     session: str | None,
     clock: Callable[[], datetime],
     say: Callable[[str], None],
+    secret: Secret | None,
 ) -> Runtime:
     from anima.trunk import loader
 
@@ -85,8 +94,47 @@ def _wake(
         settings.model, home, device=settings.device, dtype=settings.dtype,
         engine=settings.engine, quantize=settings.quantize, say=say,
     )  # fmt: skip
+    return wake(kept, settings, home, loaded, session=session, clock=clock, say=say, secret=secret)
+
+
+def wake(
+    kept: Persona,
+    settings: config.Settings,
+    home: Home,
+    loaded: "Loaded",
+    *,
+    clock: Callable[[], datetime],
+    session: str | None = None,
+    secret: Secret | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Runtime:
+    """Wake an open persona on a model that is loaded already; `open` says what the rest means.
+
+    The runtime closes the persona and the model with itself; where it cannot wake, neither.
+    """
     kept.remember_model(settings.model, loaded.trunk.info.fingerprint)
     notices = list(kept.notices)
+    memory = _memory(kept, settings, home, clock, secret, loaded, notices)
+    try:
+        return _begin(kept, settings, home, session, clock, say, loaded, memory, notices)
+    except BaseException:
+        if memory is not None:
+            memory.close()
+        raise
+
+
+def _begin(
+    kept: Persona,
+    settings: config.Settings,
+    home: Home,
+    session: str | None,
+    clock: Callable[[], datetime],
+    say: Callable[[str], None],
+    loaded: "Loaded",
+    memory: Memory | None,
+    notices: list[str],
+) -> Runtime:
+    """A runtime in the session that was asked for, with everything that it needs at hand."""
     sessions = _Sessions(
         kept=kept, loaded=loaded, settings=settings, clock=clock, say=notices.append
     )
@@ -101,7 +149,7 @@ def _wake(
     runtime = assemble(
         loaded, settings, started,
         states=kept.states(), keeper=kept, sessions=sessions, clock=clock, notices=notices,
-        furniture=furniture, refresh=True,
+        furniture=furniture, refresh=True, memory=memory,
     )  # fmt: skip
     notices += runtime.prism.notices
     if wanted is not None:
@@ -109,6 +157,32 @@ def _wake(
     if settings.mode is not None:
         runtime.mode = settings.mode
     return runtime
+
+
+def _memory(
+    kept: Persona,
+    settings: config.Settings,
+    home: Home,
+    clock: Callable[[], datetime],
+    secret: Secret | None,
+    loaded: "Loaded",
+    notices: list[str],
+) -> Memory | None:
+    """The persona's memory as of its last commit, None where it is off."""
+    if settings.memory == "off":
+        return None
+    from anima.runtime.remembering import open_memory, settle
+
+    memory = open_memory(
+        kept.folder, settings, home, clock=clock, secret=secret, say=notices.append,
+        trunk=loaded.trunk,
+    )  # fmt: skip
+    try:
+        notices += settle(memory, kept.folder, kept.states().get(MemoryOrgan.name))
+    except BaseException:
+        memory.close()
+        raise
+    return memory
 
 
 def _apply(runtime: Runtime, settings: config.Settings) -> None:
@@ -131,10 +205,12 @@ def assemble(
     notices: Sequence[str] = (),
     furniture: Furniture | None = None,
     refresh: bool = False,
+    memory: Memory | None = None,
 ) -> Runtime:
     """A runtime over a loaded model that stands where a session ends, its organs in `states`.
 
-    `refresh` takes the modes in force as they are on the shelf now; a replay has them as they were.
+    `refresh` takes the modes in force as they are on the shelf now; a replay has them as they were,
+    and no memory: what a turn recalled is in its record.
     """
     sampling = SamplingOrgan(_defaults(loaded.sampling, settings))
     if sampling.name in states:
@@ -145,6 +221,15 @@ def assemble(
         prism.load(states[prism.name])
         if refresh:
             prism.refresh()
+    remembering = MemoryOrgan(
+        memory,
+        rules=_rules(settings, loaded),
+        clock=clock,
+        measure=lambda text: len(loaded.tokenizer.encode(text)),
+        inlet=_inlet(settings, loaded, started.context.format),
+    )
+    if remembering.name in states:
+        remembering.load(states[remembering.name])
     own = loaded.trunk.info.window
     speaker = Speaker(
         trunk=loaded.trunk,
@@ -161,9 +246,35 @@ def assemble(
         prism=prism,
         shelf=found.shelf,
         book=found.book,
+        memory=remembering if settings.memory == "on" else None,
         max_tokens=settings.max_tokens,
         clock=clock,
         notices=notices,
+    )
+
+
+def _inlet(settings: config.Settings, loaded: "Loaded", format: ChatFormat) -> "Inlet | None":
+    """What lets recalled lines act beside the quoted block; None where nothing shall."""
+    ways = ways_of(settings.memory_into, settings.memory_strength)
+    if not ways.inner:
+        return None
+    from anima.memory.inlet import Inlet
+    from anima.memory.states import StateReader
+
+    head = Context.begin(loaded.tokenizer, format, prefix(None)).head
+    reader = StateReader(trunk=loaded.trunk, head=head.ids, encode=loaded.tokenizer.encode)
+    return Inlet(reader=reader, ways=ways)
+
+
+def _rules(settings: config.Settings, loaded: "Loaded") -> Rules:
+    return Rules(
+        lines=settings.recall_lines,
+        race=settings.race != "off",
+        likelihood=Likelihood(trunk=loaded.trunk, encode=loaded.tokenizer.encode)
+        if settings.race == "likelihood"
+        else None,
+        control=settings.control,  # type: ignore[arg-type]
+        quote=ways_of(settings.memory_into).quoted,
     )
 
 

@@ -40,8 +40,7 @@ def turn_record(
     draft: Draft, organs: Sequence[str], deltas: Mapping[str, Any], ended: str
 ) -> Record:
     """A finished turn: what was said, every call's kind and length, everything in force."""
-    asked = draft.asked or Tokens()
-    start = len(asked) - draft.new_tokens
+    thoughts = {"thoughts": [dict(each) for each in draft.thoughts]} if draft.thoughts else {}
     return {
         "record": "turn",
         "turn": draft.turn.number,
@@ -53,16 +52,26 @@ def turn_record(
         "organs": list(organs),
         "dropped": draft.dropped,
         "fresh": draft.fresh,
-        "calls": [[call.kind, call.tokens] for call in draft.calls],
-        "ids": list(asked.ids[start:]),
-        "roles": run_lengths(asked.roles[start:]),
-        "reply_ids": list(draft.ids),
+        **run_of(draft),
+        **thoughts,
         "reply": draft.text,
         "finish": draft.finish,
         "deltas": dict(deltas),
         "started": draft.started,
         "ended": ended,
         "per_second": draft.per_second,
+    }
+
+
+def run_of(draft: Draft) -> dict[str, Any]:
+    """What went through the model for a draft: the calls, the new tokens, those of the reply."""
+    asked = draft.asked or Tokens()
+    start = len(asked) - draft.new_tokens
+    return {
+        "calls": [[call.kind, call.tokens] for call in draft.calls],
+        "ids": list(asked.ids[start:]),
+        "roles": run_lengths(asked.roles[start:]),
+        "reply_ids": list(draft.ids),
     }
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COMPARED = (
     "segments", "sampling", "organs", "dropped", "ids", "roles", "calls", "reply_ids", "reply",
-    "finish", "deltas",
+    "thoughts", "finish", "deltas",
 )  # fmt: skip
 
 
@@ -118,6 +118,7 @@ def _again(
     try:
         number = int(record["turn"])
         runtime.prism.rehearse(record["deltas"].get("prism", {}), known)
+        runtime.rehearse(record["deltas"])
         _run(runtime, record)
     except (KeyError, TypeError, ValueError) as error:
         return Compared(turn=runtime.turns + 1, difference=f"its record is not whole: {error}")
@@ -135,8 +136,9 @@ def _run(runtime: Runtime, record: Record) -> None:
     if record["fresh"]:
         runtime.forget()
     turn = runtime.run(
-        record["text"], int(record["seed"]), int(record["max_tokens"]), stopped=_button(record)
-    )
+        record["text"], int(record["seed"]), int(record["max_tokens"]), stopped=_button(record),
+        think="thoughts" in record,
+    )  # fmt: skip
     for _ in turn:
         pass
 
@@ -159,14 +161,15 @@ def difference(recorded: Record, now: Record) -> str | None:
 
 def _button(record: Record) -> Callable[[Draft], bool]:
     """Presses stop where it was pressed: after as many tokens, or as many prefill calls."""
-    if record["finish"] != "stopped":
-        return lambda draft: False
-    said = len(record["reply_ids"])
-    prefills = sum(1 for kind, _ in record["calls"] if kind == "prefill")
+    stages = {thought["stage"]: thought for thought in record.get("thoughts", ())}
 
     def pressed(draft: Draft) -> bool:
-        if said:
+        recorded = stages.get(draft.stage, record)
+        if recorded["finish"] != "stopped":
+            return False
+        if said := len(recorded["reply_ids"]):
             return len(draft.ids) >= said
+        prefills = sum(1 for kind, _ in recorded["calls"] if kind == "prefill")
         return sum(1 for call in draft.calls if call.kind == "prefill") >= prefills
 
     return pressed

@@ -11,7 +11,7 @@ from torch import Tensor
 from anima.context import Context, Segment
 from anima.events import Event, Perceived, Reason, Recomputed, Replied, Token
 from anima.organ import Contribution, Reading, Turn
-from anima.runtime.draft import Draft, taps_of
+from anima.runtime.draft import Draft, bias_at, taps_of
 from anima.runtime.feed import Feed
 from anima.trunk.interface import Trunk
 from anima.trunk.sampler import Pick, pick
@@ -56,6 +56,18 @@ class Speaker:
             stopped=stopped,
         )
 
+    def left(self, context: Context, text: str, max_tokens: int) -> int:
+        """How many exchanges stay in the context when a turn on a text begins; see `draft`."""
+        asked = context.ask([Segment(role="user", text=text)])
+        rolled = asked.rolled(self.window, min(max_tokens, self.window // 4))
+        return len(rolled.exchanges) - 1
+
+    def room(self, context: Context, text: str, max_tokens: int) -> int:
+        """Tokens that may come before a text so that a turn on it fits the window by itself."""
+        bare = context.without_oldest(len(context.exchanges))
+        segments = [Segment(role="memory", text=""), Segment(role="user", text=text)]
+        return max(0, self.window - min(max_tokens, self.window // 4) - len(bare.ask(segments)))
+
     def speak(
         self, draft: Draft, feed: Feed, rebuilt: Reason | None, hear: Callable[[Reading], None]
     ) -> Generator[Event, None, None]:
@@ -63,6 +75,7 @@ class Speaker:
 
         `rebuilt` says why much had to be read again, where it had; `hear` gets every token.
         """
+        yield from draft.contribution.events
         draft.fresh, draft.calls = feed.empty, feed.begin()
         wanted = draft.context.tokens()
         kept = feed.kept(wanted.ids)
@@ -88,7 +101,7 @@ class Speaker:
             draft.finish = "stopped"
         else:
             yield from self._decode(draft, feed, logits, hear)
-        yield self._replied(draft)
+        yield self.replied(draft)
 
     def _decode(
         self, draft: Draft, feed: Feed, logits: Tensor, hear: Callable[[Reading], None]
@@ -116,7 +129,8 @@ class Speaker:
                     break
         draft.finish = draft.finish or draft.limit_reached
 
-    def _replied(self, draft: Draft) -> Replied:
+    def replied(self, draft: Draft) -> Replied:
+        """The event that a draft is whole."""
         draft.finish_text()
         return Replied(
             turn=draft.turn.number,
@@ -138,6 +152,7 @@ def _chooser(draft: Draft) -> Callable[[Tensor, Sequence[int]], Pick]:
 
     def choose(logits: Tensor, picked: Sequence[int]) -> Pick:
         seen = torch.tensor(sorted({*said, *picked})) if penal else None
-        return pick(logits, draft.sampling, generator, seen, draft.contribution.logit_bias)
+        bias = bias_at(draft.contribution, logits)
+        return pick(logits, draft.sampling, generator, seen, bias)
 
     return choose

@@ -16,9 +16,13 @@ from anima.events import (
     ModeChanged,
     Notice,
     Persisted,
+    Recalled,
     Recomputed,
+    Remembered,
     Replied,
     Steered,
+    Thinking,
+    Thought,
     Token,
 )
 from anima.home import Home
@@ -112,6 +116,10 @@ class Chat:
     @property
     def width(self) -> int:
         return self._keyboard.width
+
+    @property
+    def from_inside(self) -> bool:
+        return self._cot
 
     def leave(self) -> None:
         self._code = 0
@@ -282,6 +290,10 @@ class Chat:
         match event:
             case Token():
                 self.screen.answer(event.text)
+            case Thinking() | Thought():
+                self._show_thought(event)
+            case Recalled() | Remembered():
+                self._show_memory(event)
             case Recomputed():
                 self._note(turns.recomputed(event))
             case Replied():
@@ -299,6 +311,22 @@ class Chat:
                 self._show_figures()
             case Notice():
                 self._note(event.message)
+
+    def _show_thought(self, event: Thinking | Thought) -> None:
+        """A stage before the answer, under its name."""
+        if isinstance(event, Thinking):
+            self.screen.murmur(event.stage, event.text)
+        else:
+            self.screen.hush()
+
+    def _show_memory(self, event: Recalled | Remembered) -> None:
+        """What the memory brought into a turn, and what a turn changed of what was known."""
+        if isinstance(event, Recalled):
+            if event.lines:
+                self.screen.note(turns.recalled(event, self.width))
+        elif remark := turns.replaced(event):
+            self._show_figures()
+            self._note(remark)
 
     def _show_aloud(self, event: Event, from_inside: aloud.Aloud) -> None:
         """Token by token with what was active there; the reply stands whole below."""

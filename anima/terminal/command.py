@@ -39,6 +39,10 @@ class Host(Protocol):
     def width(self) -> int:
         """Columns of the window."""
 
+    @property
+    def from_inside(self) -> bool:
+        """Whether what is active on each token is shown with a reply."""
+
     def stream(self, events: Iterator[Event]) -> Replied | None:
         """Show the events of a turn as they come; Ctrl-C stops it. Its reply, if it came to one."""
 

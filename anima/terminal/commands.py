@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from anima.errors import UsageError
 from anima.terminal.command import Command, Host
+from anima.terminal.commands_memory import MEMORY
 from anima.terminal.commands_prism import PRISM
 from anima.terminal.commands_replies import REPLIES
 from anima.terminal.commands_sessions import SESSIONS
@@ -119,6 +120,7 @@ COMMANDS: tuple[Command, ...] = (
         handler=_exit,
     ),
     *PRISM,
+    *MEMORY,
     *REPLIES,
     *SESSIONS,
 )

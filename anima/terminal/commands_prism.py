@@ -248,6 +248,9 @@ def _why(host: Host, argument: str) -> None:
     turn, whole = _turn(argument)
     records = prism.pushes(turn)
     lines = looking.pushes(records, host.width) if records else ["Nothing was pushed."]
+    remembering = host.runtime.turn_record(turn)["deltas"].get("memory")
+    if remembering is not None:
+        lines = [*looking.recalled(remembering, host.width), *lines]
     least = min((record.scaled for record in records), default=1.0)
     if least < 1:
         bound = f"The budget of {percent(prism.budget)} bound: scaled down to {percent(least)}"
@@ -323,7 +326,7 @@ PRISM: tuple[Command, ...] = (
     Command(
         name="/why",
         usage="/why [TURN] [all]",
-        help="what shaped a reply: features and pushes, token by token",
+        help="what shaped a reply: recalled lines, pushes, features",
         handler=_why,
         details="It reaches the last turns of this chat; all has your own words in it too.",
     ),

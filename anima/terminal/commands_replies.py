@@ -21,6 +21,13 @@ def _regen(host: Host, argument: str) -> None:
     host.stream(host.runtime.regenerate())
 
 
+def _think(host: Host, argument: str) -> None:
+    text, _ = typed(argument)
+    if not text.strip():
+        raise UsageError("There is nothing to think about: /think TEXT.")
+    host.stream(host.runtime.think(text))
+
+
 def _edit(host: Host, argument: str) -> None:
     runtime = host.runtime
     if runtime.last is None:
@@ -146,6 +153,12 @@ REPLIES: tuple[Command, ...] = (
         usage="/regen",
         help="take back the last reply and answer again, differently",
         handler=_regen,
+    ),
+    Command(
+        name="/think",
+        usage="/think TEXT",
+        help="plan, draft and check before the answer; only the answer stays in the talk",
+        handler=_think,
     ),
     Command(
         name="/edit",

@@ -10,7 +10,7 @@ from anima.terminal.command import Host
 from anima.terminal.layout import side_by_side
 
 WIDE = 100
-"""Columns from which on the two stand beside each other."""
+"""Columns from which on the two stand beside each other, but where features are shown with them."""
 
 _LIST = re.compile(r"\s*([\w-]+=[^\s,=]*(?:,[\w-]+=[^\s,=]*)*)(?:\s+|$)")
 _EXAMPLE = "/compare temperature=0 temperature=1.2,top_p=0.8 What is a fox?"
@@ -50,7 +50,7 @@ def compare(host: Host, sides: Sequence[Mapping[str, float]], text: str | None) 
         for side in sides
     ]
     labels = [f"{letter}: {_spoken(side)}" for letter, side in zip("AB", sides, strict=True)]
-    if host.width < WIDE:
+    if host.width < WIDE or host.from_inside:
         for label, events in zip(labels, previews, strict=True):
             host.screen.say(label)
             replied = host.stream(events)

@@ -156,6 +156,22 @@ def surroundings(ctx: click.Context) -> "tuple[Home, Settings, Screen]":
     return home, settings, standard_screen(settings.color)
 
 
+def _fetch_encoder(home: "Home", settings: "Settings", screen: "Screen") -> None:
+    """Get what the memory makes vectors with; without it the memory goes by words, which is said."""
+    from anima.errors import AnimaError, Interrupted
+
+    if settings.memory == "off" or settings.encoder == "none":
+        return
+    from anima.encoding import fetch_encoder
+
+    try:
+        fetch_encoder(settings.encoder, home, say=screen.note)
+    except Interrupted:
+        raise
+    except AnimaError as error:
+        screen.note(f"The memory goes by words alone: {error}")
+
+
 def fetch_if_missing(home: "Home", settings: "Settings", screen: "Screen") -> None:
     """Get the model while nothing else is on the screen; raises UsageError for an unknown one."""
     from anima.errors import ModelError
@@ -163,6 +179,7 @@ def fetch_if_missing(home: "Home", settings: "Settings", screen: "Screen") -> No
     from anima.trunk.catalog import HubModel
 
     found = store.ensure(home, settings.model, say=screen.note)
+    _fetch_encoder(home, settings, screen)
     if not isinstance(found, HubModel):
         return
     try:

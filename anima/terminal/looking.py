@@ -3,8 +3,8 @@
 Shares of ‖h‖ are shown in per cent, activations as a share of the strongest ever measured.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anima.terminal.layout import wrapped
 from anima.terminal.screen import columns, shown
@@ -43,6 +43,67 @@ def named(feature: int | None, label: str) -> str:
         return label
     plain = "" if label == f"feature {feature}" else label
     return f"#{feature} {plain}".rstrip()
+
+
+def recalled(values: Mapping[str, Any], width: int) -> list[str]:
+    """What a turn recalled, with the scores, and what became of what was said in it."""
+    found = values.get("recalled", ())
+    quoted = values.get("quoted", found)
+    head = "Recalled, and quoted before your text:" if found else "Nothing was recalled."
+    if found and quoted != found:
+        others = f"{count(len(quoted), 'other line')} quoted instead" if quoted else "not quoted"
+        head = f"Recalled, but {others}, as the control has it:"
+    terms = [f"  #{each['seq']}: {_terms(each['terms'])}" for each in found if each["terms"]]
+    told = [made(each) for each in values.get("remembered", ())]
+    left = {"repeats": "the reply only repeats it", "empty": "there was no reply"}
+    if values.get("left_out") in left:
+        told.append(f"Not remembered: {left[values['left_out']]}.")
+    lines = remembered(found, width) + terms if found else []
+    return [head, *lines, *(line for each in told for line in wrapped(each, width)), ""]
+
+
+def _terms(terms: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in terms.items())
+
+
+def remembered(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """Lines of the memory, as many columns as fit: score, number, when, whose, what."""
+    cells_of = [
+        (
+            *([f"{row['score']:.2f}"] if "score" in row else []),
+            f"#{row['seq']}",
+            str(row["timestamp"])[:16].replace("T", " "),
+            str(row["role"]),
+        )
+        for row in rows
+    ]
+    texts = [" ".join(str(row["text"]).split()) for row in rows]
+    heads = columns([[shown(cell) for cell in each] for each in cells_of])
+    taken = max(cells(head) for head in heads) + 2
+    if width - taken < 16:
+        return [
+            _cut(f"{each[-3]} {shown(text)}", width)
+            for each, text in zip(cells_of, texts, strict=True)
+        ]
+    padded = (head + " " * (taken - cells(head)) for head in heads)
+    return [_cut(head + shown(text), width) for head, text in zip(padded, texts, strict=True)]
+
+
+def made(each: Mapping[str, Any]) -> str:
+    """What became of one thing that was said."""
+    whose = {"user": "your words", "assistant": "the reply's words"}.get(each["role"], each["role"])
+    match each["decision"]:
+        case "merge":
+            return f"Known already: {whose} were added to #{each['target']}."
+        case "skip" if each["target"]:
+            return f"Known already: {whose} say what #{each['target']} says."
+        case "skip":
+            return f"Not kept: {whose} say nothing to remember."
+        case _ if each["closed"]:
+            old = ", ".join(f"#{seq}" for seq in each["closed"])
+            return f"Remembered: {whose} are #{each['seq']}, in place of {old}."
+        case _:
+            return f"Remembered: {whose}, as #{each['seq']}."
 
 
 def modes(cards: Sequence["ModeCard"], current: Sequence[str], width: int) -> list[str]:

@@ -16,9 +16,12 @@ from anima.events import (
     ModeChanged,
     Notice,
     Perceived,
+    Recalled,
     Recomputed,
     Replied,
     Steered,
+    Thinking,
+    Thought,
     Token,
 )
 from anima.terminal import aloud, turns
@@ -27,7 +30,7 @@ from anima.terminal.signals import Signals
 from anima.terminal.waking import Waking
 
 if TYPE_CHECKING:
-    from anima.runtime.loop import Runtime
+    from anima.runtime.loop import Runtime, Turning
 
 Output = Literal["text", "json", "jsonl"]
 
@@ -75,6 +78,7 @@ def answer(
     *,
     output: Output,
     cot: bool = False,
+    think: bool = False,
 ) -> int:
     """Load, answer and save; returns the exit code. A signal keeps what was said until then."""
     waking = Waking(load)
@@ -92,8 +96,9 @@ def answer(
         for notice in runtime.notices:
             screen.note(notice)
         reasoned = _reason(runtime, prompt, screen, signals, output) if cot else None
+        events = runtime.think if think else runtime.turn
         stopped = (reasoned is None and cot) or _stream(
-            runtime, prompt, screen, signals, output, reasoned
+            runtime, events(prompt), screen, signals, output, reasoned
         )
     if signals.leave is not None:
         return signals.leave
@@ -121,7 +126,7 @@ def _reason(
 
 def _stream(
     runtime: "Runtime",
-    prompt: str,
+    events: "Turning",
     screen: Screen,
     signals: Signals,
     output: Output,
@@ -134,7 +139,9 @@ def _stream(
     perceived: Perceived | None = None
     replied: Replied | None = None
     steered: Steered | None = None
-    taken = turns.until_stopped(runtime.turn(prompt), runtime.stop, screen, signals)
+    recalled: Recalled | None = None
+    thoughts: list[dict[str, str]] = []
+    taken = turns.until_stopped(events, runtime.stop, screen, signals)
     with contextlib.closing(taken):
         for event in taken:
             if isinstance(event, Perceived):
@@ -143,17 +150,29 @@ def _stream(
                 replied = event
             if isinstance(event, Steered):
                 steered = event
+            if isinstance(event, Recalled):
+                recalled = event
+            if isinstance(event, Thought):
+                thoughts.append({"stage": event.stage, "text": event.text})
             show(event, screen)
     if output == "text" and replied:
         screen.progress(turns.figures(replied, steered))
     if output != "text" and perceived and replied:
-        whole = summary(runtime, perceived, replied, steered)
-        screen.data(_json(whole if reasoned is None else {**whole, "reasoning": reasoned}))
+        whole = summary(runtime, perceived, replied, steered, recalled)
+        if reasoned is not None:
+            whole["reasoning"] = reasoned
+        if thoughts:
+            whole["thoughts"] = thoughts
+        screen.data(_json(whole))
     return replied is not None and replied.finish == "stopped"
 
 
 def summary(
-    runtime: "Runtime", perceived: Perceived, replied: Replied, steered: Steered | None
+    runtime: "Runtime",
+    perceived: Perceived,
+    replied: Replied,
+    steered: Steered | None,
+    recalled: Recalled | None = None,
 ) -> dict[str, Any]:
     """The one object of a turn; what has no organ, or one that is off, is null."""
     status = runtime.status()
@@ -174,9 +193,13 @@ def summary(
         "arousal": None,
         "fatigue": None,
         "R": None,
-        "recalled": None,
+        "recalled": _recalled(recalled) if status["organs"].get("memory") else None,
         "pushes": (list(steered.pushes) if steered else []) if prism else None,
     }
+
+
+def _recalled(event: Recalled | None) -> list[dict[str, Any]]:
+    return [] if event is None else list(event.lines)
 
 
 def _from_inside(runtime: "Runtime", show: Show, output: Output) -> Show:
@@ -214,6 +237,12 @@ def _show_text(event: Event, screen: Screen) -> None:
     match event:
         case Token():
             screen.answer(event.text)
+        case Recalled() if event.lines:
+            screen.progress(turns.recalled(event))
+        case Thinking():
+            screen.murmur(event.stage, event.text)
+        case Thought():
+            screen.hush()
         case Recomputed() if event.dropped_turns:
             screen.note(turns.recomputed(event))
         case Replied():

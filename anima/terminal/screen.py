@@ -84,6 +84,7 @@ class Screen:
         self._muted = False
         self._line_open = False
         self._asides: list[str] = []
+        self._murmured = ""
 
     @property
     def watched(self) -> bool:
@@ -94,8 +95,25 @@ class Screen:
         """Write no more: the terminal is gone."""
         self._muted = True
 
+    def murmur(self, label: str, text: str) -> None:
+        """Stream a piece of what may be overlooked, dim, after its label; `hush` ends it."""
+        if label != self._murmured:
+            self.hush()
+            self.end_answer()
+            self._murmured = label
+            text = f"{label}: {text.lstrip()}"
+        said = shown(text)
+        self._write(self._err, click.style(said, dim=True) if self._color else said)
+
+    def hush(self) -> None:
+        """End what was murmured, if anything was."""
+        if self._murmured:
+            self._murmured = ""
+            self._write(self._err, "\n")
+
     def answer(self, text: str) -> None:
         """Stream a piece of the model's text."""
+        self.hush()
         if self._markdown is None:
             from anima.terminal.markdown import ASCII, UNICODE, MarkdownStream
 
@@ -151,6 +169,7 @@ class Screen:
         self._note(click.style(shown(text), fg="red") if self._color else shown(text))
 
     def _note(self, text: str) -> None:
+        self.hush()
         if self._out.isatty():  # in a pipe the answer stays in one piece
             self.end_answer()
         self._write(self._err, text + "\n")

@@ -12,6 +12,7 @@ Fact = tuple[str, str]
 """What a value is called, or nothing where it speaks for itself, and the value."""
 
 _GAP = " · "
+_LASTING = ("mode", "context")
 
 
 def facts(runtime: "Runtime | None", persona: str, name: str | None) -> list[Fact]:
@@ -25,6 +26,7 @@ def facts(runtime: "Runtime | None", persona: str, name: str | None) -> list[Fac
         ("", status["model"]),
         ("mode", _mode(status)),
         ("context", f"{status['context_used']}/{status['context_window']}"),
+        *_memory(status),
         *_settings(runtime.changed),
         *([("system", "on")] if runtime.system else []),
     ]
@@ -39,17 +41,35 @@ def _mode(status: Mapping[str, Any]) -> str:
     return f"{name} ≤{percent(status['nominal'])}" if share is None else f"{name} {percent(share)}"
 
 
+def _memory(status: Mapping[str, Any]) -> list[Fact]:
+    found = status.get("memory")
+    return [("memory", str(found["lines"]))] if found else []
+
+
 def _settings(changed: Mapping[str, float]) -> list[Fact]:
     return [(name, f"{value:g}") for name, value in changed.items()]
 
 
 def line(found: Sequence[Fact], width: int) -> str:
-    """As many of the facts as fit into a line, from the first on."""
-    text = ""
-    for label, value in found:
-        fact = f"{label} {value}" if label else value
-        longer = f"{text}{_GAP}{fact}" if text else fact
-        if len(longer) > width:
-            break
-        text = longer
-    return text
+    """The facts in a line. What does not fit goes: settings first, then names, then all labels.
+
+    Who it is, the mode and how full the context is stay longest.
+    """
+    left = list(found)
+    while len(_joined(left)) > width and (place := _dispensable(left)) is not None:
+        del left[place]
+    if len(_joined(left)) > width:
+        left = [("", value) for _, value in left]
+    while left and len(_joined(left)) > width:
+        left.pop()
+    return _joined(left)
+
+
+def _joined(facts: Sequence[Fact]) -> str:
+    return _GAP.join(f"{label} {value}" if label else value for label, value in facts)
+
+
+def _dispensable(facts: Sequence[Fact]) -> int | None:
+    """The place of what can be done without most easily, from the end; None for nothing."""
+    places = [at for at, (label, _) in enumerate(facts) if at and label not in _LASTING]
+    return max(places, key=lambda at: (bool(facts[at][0]), at), default=None)

@@ -6,7 +6,15 @@ It knows the events and draws nothing.
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
-from anima.events import Event, ModeChanged, Recomputed, Replied, Steered
+from anima.events import (
+    Event,
+    ModeChanged,
+    Recalled,
+    Recomputed,
+    Remembered,
+    Replied,
+    Steered,
+)
 from anima.terminal.screen import Screen, shortened
 from anima.terminal.signals import Signals
 
@@ -80,6 +88,24 @@ def scaled(event: Steered) -> str | None:
         f"The pushes asked for more than the norm budget: they were scaled down, to "
         f"{percent(event.scaled)} at the least."
     )
+
+
+def recalled(event: Recalled, width: int = 80) -> str:
+    """What the memory brought into a turn, in one line: how many lines, and the best of them."""
+    best = event.lines[0]
+    head, day = f"recalled {len(event.lines)}: ", f" ({str(best['timestamp'])[:10]})"
+    more = " …" if len(event.lines) > 1 else ""
+    room = max(12, width - len(head) - len(day) - len(more) - 2)
+    return f"{head}“{shortened(str(best['text']), room)}”{day}{more}"
+
+
+def replaced(event: Remembered) -> str | None:
+    """That something said took the place of what was known; None where nothing did."""
+    pairs = [(each["seq"], closed) for each in event.lines for closed in each["closed"]]
+    if not pairs:
+        return None
+    told = ", ".join(f"#{seq} takes the place of #{closed}" for seq, closed in pairs)
+    return f"remembered: {told}"
 
 
 def mode_changed(event: ModeChanged) -> str:

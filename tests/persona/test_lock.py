@@ -104,6 +104,27 @@ def test_a_persona_opened_in_one_thread_is_let_go_in_another(home: Home, clock: 
     Persona.open(home, "ada", clock=clock).close()
 
 
+def test_a_copy_during_which_a_ledger_was_written_to_is_made_again(
+    home: Home, ada: Persona, clock: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = home.persona("ada") / "memory.sqlite"
+    ledger.write_bytes(b"before")
+    copytree = shutil.copytree
+    folders: list[Path] = []
+
+    def interrupted(source: Any, *rest: Any, **named: Any) -> Any:
+        made = copytree(source, *rest, **named)
+        folders.append(Path(source))
+        if ada.folder not in folders[:-1] and folders[-1] == ada.folder:
+            ledger.write_bytes(b"and after it")
+        return made
+
+    monkeypatch.setattr(shutil, "copytree", interrupted)
+    with Persona.open(home, "ada", clock=clock, ephemeral=True) as copy:
+        assert (copy.folder / "memory.sqlite").read_bytes() == b"and after it"
+    assert folders.count(ada.folder) == 2
+
+
 def test_an_ephemeral_copy_knows_nothing_of_a_reply_that_is_being_saved(
     home: Home, clock: Ticking, ada: Persona
 ) -> None:

@@ -23,6 +23,7 @@ class Room:
         self.home = home or Home(root=Path("/nowhere"), cache=Path("/x"), config=Path("/x"))
         self.kept = home is not None
         self.width = 80
+        self.from_inside = False
         self.left = False
         self.draft = ""
         self.edited: list[str] = []

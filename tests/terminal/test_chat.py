@@ -450,6 +450,18 @@ def test_a_mode_that_is_not_there_typed_meanwhile_is_one_line_and_the_reply_goes
     assert (runtime.mode, runtime.turns) == ("off", 1)
 
 
+def test_from_inside_both_replies_of_a_comparison_show_each_token(tmp_path: Path) -> None:
+    runtime = wake(furniture=furnished(tmp_path), max_tokens=4)
+    runtime.mode = "dream"
+    done = talk("Hello\r/compare temperature=1\r\x04", runtime, cot=True)  # type: ignore[arg-type]
+    lines = without_waiting(done.shown).splitlines()
+    first, second = (next(i for i, line in enumerate(lines) if line.startswith(f"{letter}: "))
+                     for letter in "AB")  # fmt: skip
+    tokens = [i for i, line in enumerate(lines) if re.search(r"\d+%  #", line)]
+    assert [sum(i < first for i in tokens), sum(first < i < second for i in tokens),
+            sum(second < i for i in tokens)] == [3, 3, 3]  # fmt: skip
+
+
 def test_from_inside_a_step_of_reasoning_comes_first_and_then_each_token(tmp_path: Path) -> None:
     runtime = wake(furniture=furnished(tmp_path), max_tokens=4)
     runtime.mode = "dream"

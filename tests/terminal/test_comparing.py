@@ -71,6 +71,12 @@ def test_in_a_wide_window_they_stand_side_by_side() -> None:
     ]
 
 
+def test_where_features_are_shown_they_stream_one_after_the_other_in_any_window() -> None:
+    here = room("one", "two", width=120)
+    here.from_inside = True
+    assert "│" not in here.do("/compare temperature=0 temperature=1")
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_stopping_the_first_leaves_the_second_out(width: int) -> None:
     here = room("one two", "three", width=width)

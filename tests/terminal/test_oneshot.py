@@ -32,13 +32,14 @@ def ask(
     err: io.StringIO | None = None,
     load: Callable[[Callable[[str], None]], ScriptedRuntime] | None = None,
     cot: bool = False,
+    think: bool = False,
 ) -> tuple[int, str, str]:
     """The exit code, and what came on stdout and on stderr."""
     out, err = io.StringIO(), err or io.StringIO()
     with Signals() as signals:
         code = oneshot.answer(
             load or (lambda say: runtime), "Hello", Screen(out, err), signals,
-            output=output, cot=cot,
+            output=output, cot=cot, think=think,
         )  # fmt: skip
     return code, out.getvalue(), err.getvalue()
 
@@ -297,3 +298,20 @@ def test_from_inside_every_token_looked_at_is_a_line_of_jsonl(tmp_path: Path) ->
     assert len(looked) == 3
     assert all(line["features"] and line["pushes"][0]["label"] == "x" for line in looked)
     assert lines[0] == {"event": "reasoned", "text": lines[-1]["reasoning"]}
+
+
+def test_thinking_shows_its_stages_beside_the_answer() -> None:
+    code, out, err = ask(wake(max_tokens=4), think=True)
+    assert code == 0
+    assert out == ask(wake(max_tokens=4), think=True)[1]
+    assert [line.partition(":")[0] for line in err.splitlines() if ": " in line] == [
+        "plan", "draft", "reflect",
+    ]  # fmt: skip
+
+
+def test_thinking_as_json_has_its_stages_and_one_reply() -> None:
+    code, out, _ = ask(wake(max_tokens=4), output="json", think=True)
+    (whole,) = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [each["stage"] for each in whole["thoughts"]] == ["plan", "draft", "reflect"]
+    assert whole["tokens"]["reply"] == 4

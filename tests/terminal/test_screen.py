@@ -165,3 +165,15 @@ def test_an_aside_beside_no_answer_comes_at_once() -> None:
     both = Terminal()
     Screen(both, both).aside("Mode dream.")
     assert both.getvalue() == "Mode dream.\n"
+
+
+def test_what_is_murmured_stands_under_its_name_beside_the_answer() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    screen = Screen(out, err)
+    for label, piece in (("plan", " Look"), ("plan", " it\x1b up."), ("draft", "Rome")):
+        screen.murmur(label, piece)
+    screen.answer("Rome.")
+    screen.end_answer()
+    screen.hush()
+    assert err.getvalue() == "plan: Look it up.\ndraft: Rome\n"
+    assert out.getvalue() == "Rome.\n"

@@ -30,6 +30,16 @@ def test_what_does_not_fit_is_left_out_from_the_end() -> None:
     assert toolbar.line(found, 3) == ""
 
 
+def test_in_a_narrow_window_the_mode_and_the_context_stay_and_the_rest_goes() -> None:
+    steering = {"mode": "dream", "nominal": 0.3, "auto": True}
+    runtime = ScriptedRuntime(changed={"temperature": 0.75}, steering=steering)
+    found = toolbar.facts(runtime, "default", "my trip")
+    assert toolbar.line(found, 80).endswith("context 130/2048")
+    assert toolbar.line(found, 52) == "default · mode dream (auto) ≤30% · context 130/2048"
+    assert toolbar.line(found, 40) == "default · dream (auto) ≤30% · 130/2048"
+    assert toolbar.line(found, 30) == "default · dream (auto) ≤30%"
+
+
 @pytest.mark.parametrize(
     ("status", "shown"),
     [

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from anima.evaluation.statistics import Estimate
     from anima.terminal.screen import Screen
 
+_OWN = {
+    "locomo": ("recall",), "longmemeval": ("recall",), "encoder": ("recall",),
+    "half": ("recall", "lives"), "lives": ("lives",),
+    "gsm8k": ("think",),
+}  # fmt: skip
+"""Which evaluations an option of one's own belongs to."""
+
 
 @click.command("eval")
 @click.argument("name", required=False)
@@ -40,17 +47,54 @@ if TYPE_CHECKING:
     default="sentences",
     help="What judges style: a sentence encoder (fetched once, 35 MB), or words alone.",
 )
+@click.option(
+    "--locomo",
+    type=click.Path(dir_okay=False),
+    metavar="PATH",
+    help="recall: ask the questions of LoCoMo (locomo10.json) instead.",
+)
+@click.option(
+    "--longmemeval",
+    type=click.Path(dir_okay=False),
+    metavar="PATH",
+    help="recall: ask the questions of LongMemEval (longmemeval_s.json) instead.",
+)
+@click.option(
+    "--encoder",
+    multiple=True,
+    metavar="NAME",
+    help="recall: what makes vectors of texts; several are compared. 'letters' needs no model.",
+)
+@click.option(
+    "--half",
+    type=click.Choice(["tune", "report"]),
+    help="recall, lives: the wordings to tune on, or those held out for the figures (the default).",
+)
+@click.option(
+    "--lives",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="lives: where lived lives are kept, so that each is lived through once.",
+)
+@click.option(
+    "--gsm8k",
+    type=click.Path(dir_okay=False),
+    metavar="PATH",
+    help="think: ask questions of GSM8K too, from a file of yours.",
+)
 @flags.running
 @flags.home
 @click.pass_context
 def evaluate(
     ctx: click.Context,
+    /,
     name: str | None,
     file: str | None,
     size: Any,
     budget: float | None,
     seed: int,
     judge: Any,
+    **options: Any,
 ) -> None:
     """Measure what a mechanism does, beside its controls.
 
@@ -69,13 +113,29 @@ def evaluate(
         _list(screen)
         return
     request = harness.Request(
-        home=home, settings=settings, size=size, seed=seed, judge=judge, say=screen.progress
+        home=home,
+        settings=settings,
+        size=size,
+        seed=seed,
+        judge=judge,
+        say=screen.progress,
+        options=_own_options(name, options),
     )
     target = None if file is None else Path(file).absolute()
     outcome = _measured(catalog.prepare(name, request), request, target, budget)
     if target is not None:
         harness.write_report(target, outcome)
     _show(screen, outcome, target)
+
+
+def _own_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given and are of few evaluations; UsageError for another one."""
+    given = {option: value for option, value in options.items() if value}
+    for option in given:
+        if name not in _OWN[option]:
+            owners = " and ".join(f"`anima eval {owner}`" for owner in _OWN[option])
+            raise UsageError(f"--{option} belongs to {owners}, not to {name!r}.")
+    return given
 
 
 def _measured(

@@ -3,7 +3,8 @@
 import io
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from anima import cli
 from anima.home import Home, find_home
 from anima.persona import Persona
+from anima.terminal.shell import memory_door
 
 Ran = tuple[int, str, str]
 Anima = Callable[..., Ran]
 
 START = datetime(2026, 11, 22, 1, 53, tzinfo=UTC)
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class Keyboard(io.StringIO):
@@ -79,3 +82,27 @@ def lived(home: Home) -> dict[str, str]:
         other = persona.begin_session({"prefix": []})
         persona.commit(states={}, records=[turn(1, "Hello", "I am Bob, no fox.")])
     return {"fox": fox, "undone": undone, "other": other}
+
+
+@pytest.fixture
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In UTC; a second passes between two looks at the clock."""
+    ticks = iter(range(100_000))
+    monkeypatch.setattr(memory_door, "local_now", lambda: NOON + timedelta(seconds=next(ticks)))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def remembered(anima: Anima) -> list[str]:
+    """The anchors, as they are shown, of three lines."""
+    lines = (
+        ("Ada lives in Rome with two cats.", "2026-05-01T10:00:00+00:00"),
+        ("The kitchen light is broken.", "2026-05-02T10:00:00+00:00"),
+        ("Bob plays chess on Tuesdays.", "2026-05-03T10:00:00+00:00"),
+    )
+    return [anima("memory", "put", text, "--time", at)[1].strip() for text, at in lines]

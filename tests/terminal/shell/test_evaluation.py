@@ -65,3 +65,22 @@ def test_another_seed_does_not_go_on_with_the_old_cells(anima, tmp_path):
     code, _, err = anima("eval", "judge", "--judge", "words", "--json", target, "--seed", "5")
     assert code == 2
     assert "another evaluation" in err
+
+
+def test_recall_is_asked_of_lives_and_of_a_public_file(anima, tmp_path):
+    target = tmp_path / "recall.json"
+    code, out, err = anima("eval", "recall", "--half", "tune", "--json", str(target))
+    assert code == 0
+    assert "seed's concert" in out
+    report = json.loads(target.read_text(encoding="utf-8"))
+    assert report["complete"]
+    assert report["settings"]["encoders"] == ["letters"]
+    code, out, err = anima("eval", "recall", "--locomo", str(tmp_path / "none.json"))
+    assert (code, out) == (2, "")
+    assert "none.json cannot be read" in err
+
+
+def test_what_belongs_to_recall_is_refused_elsewhere(anima):
+    code, out, err = anima("eval", "judge", "--half", "tune")
+    assert (code, out) == (2, "")
+    assert "--half belongs to `anima eval recall`" in err
