@@ -50,6 +50,26 @@ EVALUATIONS = {
             help="Does a mode hold on stories, code, arithmetic and another language?",
             module="anima.evaluation.stability",
         ),
+        Evaluation(
+            name="recall",
+            help="Does the memory find what holds, and only that? On seeded lives or public sets.",
+            module="anima.evaluation.recall",
+        ),
+        Evaluation(
+            name="lives",
+            help="Does it know what it was told, after much other talk and a restart?",
+            module="anima.evaluation.lives",
+        ),
+        Evaluation(
+            name="into",
+            help="What recalled lines do: quoted, as logit bias, kNN mixture, overlay on the model.",
+            module="anima.evaluation.into",
+        ),
+        Evaluation(
+            name="think",
+            help="Does planning, drafting and checking before an answer make it right more often?",
+            module="anima.evaluation.thinking",
+        ),
     )
 }
 

@@ -51,7 +51,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a person asked for: where files are, which model, how much, from which seed."""
+    """What a person asked for: where files are, which model, how much, from which seed.
+
+    `options` are those of one evaluation alone, by their names on the command line.
+    """
 
     home: "Home"
     settings: "Settings"
@@ -59,6 +62,7 @@ class Request:
     seed: int
     judge: Literal["sentences", "words"]
     say: Callable[[str], None]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +178,28 @@ def means(measures: Sequence[str]) -> Tabulate:
         return lines
 
     return tabulate
+
+
+def with_fresh(tabulate: Tabulate) -> Tabulate:
+    """The same table, group by group, and below each group its fresh prompts alone, if it has both.
+
+    Rows say by `fresh` whether their prompt was written after what is judged was made.
+    """
+
+    def both(rows: Sequence[Row], generator: "numpy.random.Generator") -> list[Line]:
+        groups: dict[str, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row["group"], []).append(row)
+        for group, members in list(groups.items()):
+            fresh: list[Row] = [
+                {**row, "group": f"{group}, fresh"} for row in members if row.get("fresh")
+            ]
+            if 0 < len(fresh) < len(members):
+                groups[f"{group}, fresh"] = fresh
+        order = sorted(groups, key=lambda name: list(groups).index(name.removesuffix(", fresh")))
+        return tabulate([row for name in order for row in groups[name]], generator)
+
+    return both
 
 
 def grouped(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -20,11 +20,13 @@ MODES = ("anima", "system", "dream")
 class Prompt:
     """One request; `about` holds words of which an answer on the topic uses one (see `on_topic`).
 
-    `answer` is the right one where there is exactly one, as in arithmetic.
+    `answer` is the right one where there is exactly one, as in arithmetic. `fresh` prompts were
+    written after the modes that ship were made, and before any reply to them was read.
     """
 
     text: str
     half: Half = "report"
+    fresh: bool = False
     about: tuple[str, ...] = ()
     answer: str | None = None
 
@@ -137,6 +139,7 @@ def _prompt(entry: Mapping[str, Any]) -> Prompt:
     return Prompt(
         text=entry["text"],
         half=entry.get("half", "report"),
+        fresh=entry.get("fresh", False),
         about=tuple(entry.get("about", ())),
         answer=entry.get("answer"),
     )

@@ -14,7 +14,7 @@ import torch
 
 from anima import steering
 from anima.evaluation import material
-from anima.evaluation.arms import Stand, need_sae, open_stand
+from anima.evaluation.arms import Stand, open_stand, study_of
 from anima.evaluation.harness import (
     NOISE,
     OFF,
@@ -24,15 +24,12 @@ from anima.evaluation.harness import (
     Request,
     Row,
     Study,
-    means,
 )
 from anima.evaluation.material import Concept, Prompt
 from anima.evaluation.replies import (
     Arm,
     judged_concept,
     judged_sober,
-    model_settings,
-    open_bench,
 )
 from anima.evaluation.statistics import harmonic_mean
 from anima.prism import discovery
@@ -46,6 +43,9 @@ SUPPRESSING = (CLAMP, NEGATIVE, CAP, ABLATION)
 MODE = "system mode"
 ARMS = (OFF, ZOMBIE, *SUPPRESSING, RANDOM_FEATURE, NOISE, ASKED_SYSTEM, ASKED_TURN)
 FANTASY, CONCEPTS = "fantasy", "concepts"
+_COLUMNS = (
+    "suppressed", "left", "dreaming", "overall", "fluency", "rep-3", "NLL", "KL", "KL p95",
+)  # fmt: skip
 _FEATURES = 12
 _DEPTH = 0.02  # of a negative clamp, each feature's, as a fraction of the residual norm
 _SEED = 11
@@ -53,9 +53,7 @@ _SEED = 11
 
 def prepare(request: Request) -> Study:
     """Fantasy and single concepts under every arm; raises UsageError without an SAE."""
-    stand = open_stand(request, open_bench(request))
-    need_sae(stand, "anima eval negative")
-    return study(request, stand)
+    return study(request, open_stand(request, "negative"))
 
 
 def study(request: Request, stand: Stand) -> Study:
@@ -68,26 +66,22 @@ def study(request: Request, stand: Stand) -> Study:
     def measure(cells: Sequence[Cell]) -> list[Row]:
         group, arm = cells[0].group, cells[0].arm
         if group == FANTASY:
-            rows = suppression.fantasy(arm, [fantastic[cell.unit] for cell in cells])
-            return [_kept(judged_sober(row)) for row in rows]
+            prompts = [fantastic[cell.unit] for cell in cells]
+            rows = suppression.fantasy(arm, prompts)
+            return [
+                {**_kept(judged_sober(row)), "fresh": prompt.fresh}
+                for row, prompt in zip(rows, prompts, strict=True)
+            ]
         return [suppression.concept(arm, concepts[cell.unit]) for cell in cells]
 
-    whole = (MODE,) if "system" in stand.shelf.names() else ()
+    mode = [name for name in stand.shelf.names() if name == "system"]
+    whole = (MODE,) if mode else ()
     cells = [
         Cell(group=FANTASY, arm=arm, unit=unit) for arm in (*ARMS, *whole) for unit in fantastic
     ]
     cells += [Cell(group=CONCEPTS, arm=arm, unit=unit) for arm in ARMS for unit in concepts]
-    return Study(
-        name="negative",
-        unit="prompt or concept",
-        cells=tuple(cells),
-        measure=measure,
-        tabulate=means(
-            ("suppressed", "left", "dreaming", "overall", "fluency", "rep-3", "NLL", "KL", "KL p95")
-        ),
-        settings=model_settings(request, stand.bench),
-        batch=12,
-        close=stand.bench.loaded.trunk.close,
+    return study_of(
+        "negative", request, stand, cells, measure, _COLUMNS, unit="prompt or concept", modes=mode
     )
 
 

@@ -11,10 +11,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from anima.context import ChatFormat, Context, Segment, jinja_render
+from anima.encoding import Encoder, similarity
 from anima.evaluation import measures
-from anima.evaluation.classifier import StyleClassifier, by_sentences, by_words
+from anima.evaluation.classifier import (
+    StyleClassifier,
+    by_sentences,
+    by_words,
+    sentence_encoder,
+)
 from anima.evaluation.costs import percentile, price
-from anima.evaluation.encoder import Encoder, open_encoder, similarity
 from anima.evaluation.harness import Request, Row
 from anima.evaluation.material import STYLES, Concept, Prompt, styled_replies
 from anima.evaluation.opening import open_model
@@ -125,7 +130,7 @@ def open_bench(request: Request) -> Bench:
     """Load what an evaluation of replies needs; raises ModelError, UsageError, StorageError."""
     encoder = None
     if request.judge == "sentences":
-        encoder = open_encoder(request.home, say=request.say)
+        encoder = sentence_encoder(request.home, say=request.say)
     replies = styled_replies("train")
     classifier = by_words(replies) if encoder is None else by_sentences(encoder, replies)
     known = english()

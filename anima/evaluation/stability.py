@@ -8,7 +8,7 @@ same KL on everyday prompts. The prompt is the unit.
 from collections.abc import Sequence
 
 from anima.evaluation import material
-from anima.evaluation.arms import Stand, need_sae, open_stand
+from anima.evaluation.arms import Stand, open_stand, study_of
 from anima.evaluation.harness import (
     MEAN_DIFFERENCE,
     OFF,
@@ -17,10 +17,9 @@ from anima.evaluation.harness import (
     Request,
     Row,
     Study,
-    means,
 )
 from anima.evaluation.material import MODES
-from anima.evaluation.replies import COLUMNS, model_settings, open_bench
+from anima.evaluation.replies import COLUMNS
 from anima.evaluation.steering import PRISM, ModeArms
 
 ARMS = (OFF, PRISM, MEAN_DIFFERENCE, PLACEBO)
@@ -29,15 +28,14 @@ EVERYDAY = "everyday"
 
 def prepare(request: Request) -> Study:
     """Every shipped mode on every kind of prompt; raises UsageError without an SAE."""
-    stand = open_stand(request, open_bench(request))
-    need_sae(stand, "anima eval stability")
-    return study(request, stand)
+    return study(request, open_stand(request, "stability"))
 
 
 def study(request: Request, stand: Stand) -> Study:
     """The same on a stand that is there already."""
     few = 2 if request.size == "smoke" else None
-    kinds = {EVERYDAY: material.prompts("open", "report"), **material.out_of_distribution()}
+    everyday = [prompt for prompt in material.prompts("open", "report") if not prompt.fresh]
+    kinds = {EVERYDAY: everyday, **material.out_of_distribution()}
     asked = {kind: {p.text: p for p in prompts[:few]} for kind, prompts in kinds.items()}
     names = [name for name in MODES if name in stand.shelf.names()]
     modes = ModeArms(stand=stand)
@@ -46,22 +44,13 @@ def study(request: Request, stand: Stand) -> Study:
         mode, kind = cells[0].group.split(": ")
         return modes.rows(mode, cells[0].arm, [asked[kind][cell.unit] for cell in cells])
 
-    return Study(
-        name="stability",
-        unit="prompt",
-        cells=tuple(
-            Cell(group=f"{mode}: {kind}", arm=arm, unit=unit)
-            for mode in names
-            for kind, prompts in asked.items()
-            for arm in ARMS
-            for unit in prompts
-        ),
-        measure=measure,
-        tabulate=means(COLUMNS),
-        settings={
-            **model_settings(request, stand.bench),
-            "modes": {name: stand.shelf.load(name).digest for name in names},
-        },
-        batch=12,
-        close=stand.bench.loaded.trunk.close,
+    cells = [
+        Cell(group=f"{mode}: {kind}", arm=arm, unit=unit)
+        for mode in names
+        for kind, prompts in asked.items()
+        for arm in ARMS
+        for unit in prompts
+    ]
+    return study_of(
+        "stability", request, stand, cells, measure, COLUMNS, unit="prompt", modes=names
     )

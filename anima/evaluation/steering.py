@@ -13,7 +13,7 @@ import torch
 
 from anima import steering
 from anima.evaluation import material
-from anima.evaluation.arms import LITTLE, Effort, Make, Stand, need_sae, open_stand
+from anima.evaluation.arms import LITTLE, Effort, Make, Stand, open_stand, study_of
 from anima.evaluation.harness import (
     MEAN_DIFFERENCE,
     NOISE,
@@ -28,7 +28,6 @@ from anima.evaluation.harness import (
     Request,
     Row,
     Study,
-    means,
 )
 from anima.evaluation.material import MODES, Concept
 from anima.evaluation.replies import (
@@ -36,8 +35,6 @@ from anima.evaluation.replies import (
     Arm,
     judged,
     judged_concept,
-    model_settings,
-    open_bench,
 )
 from anima.prism import discovery
 from anima.prism.calibration import TARGET
@@ -47,12 +44,11 @@ from anima.runtime.modes import shipped_contrast
 PRISM = "prism"
 CONCEPTS = "concepts"
 MODE_ARMS = (
-    OFF, ZOMBIE, PRISM, RANDOM_FEATURE, WRONG_SIGN, NOISE, PLACEBO, MEAN_DIFFERENCE, PCA,
-    PROMPT_ONLY,
+    OFF, PRISM, NOISE, RANDOM_FEATURE, MEAN_DIFFERENCE, PROMPT_ONLY, PLACEBO, PCA, WRONG_SIGN,
+    ZOMBIE,
 )  # fmt: skip
-CONCEPT_ARMS = (
-    OFF, ZOMBIE, PRISM, RANDOM_FEATURE, WRONG_SIGN, NOISE, MEAN_DIFFERENCE, PCA, PROMPT_ONLY,
-)  # fmt: skip
+"""In the order in which they are measured: a run that is cut short has what matters most."""
+CONCEPT_ARMS = tuple(arm for arm in MODE_ARMS if arm != PLACEBO)
 _SEED = 7
 _FEATURES = 3  # of a single concept
 _PROMPTS = 4  # that each concept is tried on
@@ -60,9 +56,7 @@ _PROMPTS = 4  # that each concept is tried on
 
 def prepare(request: Request) -> Study:
     """Every shipped mode and single concept under every arm; raises UsageError without an SAE."""
-    stand = open_stand(request, open_bench(request))
-    need_sae(stand, "anima eval steering")
-    return study(request, stand)
+    return study(request, open_stand(request, "steering"))
 
 
 def study(request: Request, stand: Stand) -> Study:
@@ -82,25 +76,18 @@ def study(request: Request, stand: Stand) -> Study:
         group, arm = cells[0].group, cells[0].arm
         if group == CONCEPTS:
             return [single.row(concepts[cell.unit], arm, few) for cell in cells]
-        return modes.rows(group, arm, [asked[cell.unit] for cell in cells])
+        prompts = [asked[cell.unit] for cell in cells]
+        rows = modes.rows(group, arm, prompts)
+        return [{**row, "fresh": p.fresh} for row, p in zip(rows, prompts, strict=True)]
 
     cells = [
-        Cell(group=m, arm=arm, unit=unit) for m in names for arm in MODE_ARMS for unit in asked
+        Cell(group=m, arm=arm, unit=unit) for arm in MODE_ARMS for m in names for unit in asked
     ]
     cells += [Cell(group=CONCEPTS, arm=arm, unit=unit) for arm in CONCEPT_ARMS for unit in concepts]
-    return Study(
-        name="steering",
-        unit="prompt or concept",
-        cells=tuple(cells),
-        measure=measure,
-        tabulate=means((*COLUMNS, "density", "similarity")),
-        settings={
-            **model_settings(request, stand.bench),
-            "modes": {name: stand.shelf.load(name).digest for name in names},
-        },
-        batch=12,
-        close=stand.bench.loaded.trunk.close,
-    )
+    return study_of(
+        "steering", request, stand, cells, measure, (*COLUMNS, "density", "similarity"),
+        unit="prompt or concept", modes=names,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

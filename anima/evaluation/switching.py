@@ -168,11 +168,16 @@ def prepare(request: Request) -> Study:
     loaded = open_model(request)
     render = jinja_render(loaded.chat_template, loaded.special_tokens, lambda: datetime.now(UTC))
     reader = Reader(trunk=loaded.trunk, encoder=loaded.tokenizer, format=ChatFormat.of(render))
-    return study(request, switcher.on(reader).chances, loaded.trunk)
+    return study(request, switcher.on(reader).chances, loaded.trunk, digest=switcher.digest)
 
 
-def study(request: Request, choose: Choice, trunk: "Trunk | None" = None) -> Study:
-    """The same for any choice; at smoke size over every fourth turn and one talk."""
+def study(
+    request: Request, choose: Choice, trunk: "Trunk | None" = None, *, digest: str = ""
+) -> Study:
+    """The same for any choice; at smoke size over every fourth turn and one talk.
+
+    `digest` is that of the classifier: cells of another one are not gone on with.
+    """
     turns = {turn.text: turn for turn in unseen_turns()[:: 4 if request.size == "smoke" else 1]}
     talks = dict(list(conversations().items())[: 1 if request.size == "smoke" else None])
     choices = {AUTO: choose, KEYWORD: keywords, SEED_KEYWORD: seed_keywords, MAJORITY: one_class}
@@ -199,6 +204,7 @@ def study(request: Request, choose: Choice, trunk: "Trunk | None" = None) -> Stu
             "size": request.size,
             "seed": request.seed,
             "model": "" if trunk is None else trunk.info.fingerprint,
+            "classifier": digest,
         },
         batch=32,
         close=(lambda: None) if trunk is None else trunk.close,
@@ -206,10 +212,11 @@ def study(request: Request, choose: Choice, trunk: "Trunk | None" = None) -> Stu
 
 
 def with_hysteresis(chances: Sequence[Chances]) -> list[str]:
-    """The mode at each turn under the Prism's own rule, beginning at the first turn's likeliest."""
+    """The mode at each turn under the Prism's own rule, beginning as a chat does: without a mode."""
+    from anima.prism.force import OFF
     from anima.prism.switching import Hysteresis, Leaning, leaned
 
-    leaning, modes = Leaning(mode=most_likely(chances[:1])[0]), []
+    leaning, modes = Leaning(mode=OFF), []
     for each in chances:
         leaning = leaned(leaning, each, Hysteresis())
         modes.append(leaning.mode)

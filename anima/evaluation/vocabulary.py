@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import cache
 
 from anima.errors import UsageError
-from anima.evaluation.encoder import INSTALL
+
+INSTALL = "Install what evaluations need: pip install 'anima-runtime[eval]'"
 
 
 @cache

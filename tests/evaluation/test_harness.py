@@ -1,5 +1,6 @@
 import json
 
+import numpy
 import pytest
 
 from anima.errors import CorruptStateError, StorageError, UsageError
@@ -161,3 +162,18 @@ def test_every_evaluation_of_the_catalog_can_be_prepared(evaluation):
     from importlib import import_module
 
     assert callable(import_module(evaluation.module).prepare)
+
+
+def test_fresh_prompts_stand_below_their_group_alone_and_only_beside_old_ones():
+    def at(group, unit, value, **fresh):
+        return {"group": group, "arm": "off", "unit": unit, "effect": value, **fresh}
+
+    rows = [
+        at("a", "1", 0.0, fresh=False),
+        at("b", "1", 5.0, fresh=True),
+        at("a", "2", 1.0, fresh=True),
+    ]
+    table = harness.with_fresh(harness.means(["effect"]))
+    lines = table(rows, numpy.random.default_rng(0))
+    found = [(line.group, line.figures["effect"].value, line.figures["effect"].n) for line in lines]
+    assert found == [("a", 0.5, 2), ("a, fresh", 1.0, 1), ("b", 5.0, 1)]

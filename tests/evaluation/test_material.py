@@ -5,9 +5,11 @@ import pytest
 from anima.evaluation import material
 from anima.evaluation.measures import on_topic
 from anima.evaluation.texts import read
+from anima.prism.build import CALIBRATION, TUNING
 
 SHIPPED = Path(__file__).parent.parent.parent / "checkpoints" / "models"
 DISCOVERY = sorted((SHIPPED / "contrast").glob("*.txt"))
+HALVES = ("train", "test")
 TURNS = sorted((SHIPPED / "switching").glob("*.txt"))
 
 
@@ -15,13 +17,26 @@ def lines(path):
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def test_the_halves_of_prompts_share_nothing_and_are_equally_large():
+def test_the_halves_of_prompts_share_nothing_and_are_equally_large_but_for_fresh_ones():
     for kind in ("open", "neutral", "fantastic"):
         tune = {prompt.text for prompt in material.prompts(kind, "tune")}
         report = {prompt.text for prompt in material.prompts(kind, "report")}
+        fresh = [prompt for prompt in material.prompts(kind) if prompt.fresh]
         assert not tune & report
-        assert len(tune) == len(report)
+        assert len(tune) == len(report) - len(fresh)
         assert len(tune) + len(report) == len(material.prompts(kind))
+        assert all(prompt.half == "report" for prompt in fresh)
+
+
+def test_there_are_fresh_prompts_and_none_is_said_anywhere_else():
+    fresh = {p.text for kind in ("open", "fantastic") for p in material.prompts(kind) if p.fresh}
+    others = [turn.text for turn in material.unseen_turns()]
+    others += [turn.text for talk in material.conversations().values() for turn in talk]
+    others += [text for path in (*DISCOVERY, *TURNS) for text in lines(path)]
+    others += [reply.question for half in HALVES for reply in material.styled_replies(half)]
+    assert len([p for p in material.prompts("open", "report") if p.fresh]) >= 72
+    assert len([p for p in material.prompts("fantastic", "report") if p.fresh]) >= 24
+    assert not fresh & {*others, *CALIBRATION, *TUNING}
 
 
 def test_there_is_as_much_of_everything_as_the_evaluations_promise():

@@ -129,4 +129,4 @@ def test_without_an_sae_it_is_said(stand):
         shelf=stand.shelf, effort=EFFORTS["smoke"],
     )  # fmt: skip
     with pytest.raises(UsageError, match="needs an SAE"):
-        need_sae(bare, "anima eval steering")
+        need_sae(bare, "steering")

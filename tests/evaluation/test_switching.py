@@ -2,6 +2,7 @@ import numpy
 import pytest
 
 from anima.config import Settings
+from anima.errors import UsageError
 from anima.evaluation import switching
 from anima.evaluation.harness import Request, run
 from anima.evaluation.material import MODES, LabelledTurn, conversations, unseen_turns
@@ -82,5 +83,26 @@ def test_hysteresis_needs_more_than_one_unsure_turn_to_move():
     sure = {"dream": 0.9, "system": 0.1}
     unsure = {"dream": 0.4, "system": 0.6}
     assert switching.with_hysteresis([sure, unsure, sure]) == ["dream"] * 3
-    assert switching.with_hysteresis([sure, *[{"system": 0.99}] * 5])[-1] == "system"
+    assert switching.with_hysteresis([sure, *[{"dream": 0.01, "system": 0.99}] * 5])[-1] == "system"
     assert switching.most_likely([sure, unsure, sure]) == ["dream", "system", "dream"]
+
+
+def test_a_talk_begins_without_a_mode_as_a_chat_does():
+    torn = {"dream": 0.5, "system": 0.5}
+    assert switching.with_hysteresis([torn, {"dream": 0.9, "system": 0.1}]) == ["off", "dream"]
+
+
+def test_cells_of_another_classifier_are_not_gone_on_with(tmp_path):
+    request = Request(
+        home=None, settings=Settings(), size="smoke", seed=0, judge="words", say=print
+    )
+    journal, turns = tmp_path / "cells.jsonl", unseen_turns()
+    talks = [turn for talk in conversations().values() for turn in talk]
+
+    def measured(digest):
+        study = switching.study(request, oracle([*turns, *talks]), digest=digest)
+        return run(study, seed=0, journal=journal, clock=lambda: 0.0, say=lambda line: None)
+
+    assert measured("one").complete
+    with pytest.raises(UsageError, match="holds cells of another"):
+        measured("another")
