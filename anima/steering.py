@@ -7,12 +7,15 @@ Shapes: h `[..., d]` the residual stream, n pushes, a `[..., n]` what is there o
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy
 import torch
 from torch import Tensor
 
 from anima.errors import SteeringError
+from anima.trunk.edits import compiled_edit
 
 if TYPE_CHECKING:
     from anima.features.sae import Sae
@@ -114,6 +117,15 @@ class State:
     conditional: bool
     applied: bool = True
     instead: Tensor | None = None
+    linear: "Linear | None" = None
+
+    @cached_property
+    def compiled(self) -> "Callable[[Tensor], Written] | None":
+        """What computes `delta` in one call on the CPU, where there is such a thing."""
+        edit = compiled_edit()
+        if edit is None or self.linear is None or self.rows.device.type != "cpu":
+            return None
+        return _compiled(self, self.linear, edit)
 
     @property
     def nominal(self) -> float:
@@ -127,16 +139,46 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Linear:
+    """A `read` that is linear but for thresholds: n rows, features first, then directions.
+
+    `rows` `[n, d]`; features read h less `centre` `[d]`, plus `bias` `[n]`, and count above 0 and
+    `threshold` `[n]`.
+    """
+
+    features: int
+    rows: Tensor
+    centre: Tensor
+    bias: Tensor
+    threshold: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Written:
     """One call's delta `[..., d]`, what was there `actual` and its `change` `[..., n]`, and `scale`.
 
-    `scale` `[..., 1]` is 1, or less where the budget bound.
+    `scale` `[..., 1]` is 1, or less where the budget bound. All are columns of one `table`, in this
+    order: at each token only the delta is looked at, the rest when the turn is over.
     """
 
-    delta: Tensor
-    actual: Tensor
-    change: Tensor
-    scale: Tensor
+    table: Tensor
+    pushes: int
+
+    @property
+    def delta(self) -> Tensor:
+        return self.table.narrow(-1, 0, self.table.shape[-1] - 2 * self.pushes - 1)
+
+    @property
+    def actual(self) -> Tensor:
+        return self.table[..., -2 * self.pushes - 1 : -self.pushes - 1]
+
+    @property
+    def change(self) -> Tensor:
+        return self.table[..., -self.pushes - 1 : -1]
+
+    @property
+    def scale(self) -> Tensor:
+        return self.table[..., -1:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +225,7 @@ def ready(
     features = tuple(push for push in asked if push.feature is not None)
     dense = tuple(push for push in asked if push.direction is not None)
     asked = (*features, *dense)
-    rows, reads = _rows(features, dense, sae, width, device)
+    rows, reads, linear = _rows(features, dense, sae, width, device)
     lengths = torch.linalg.vector_norm(rows, dim=-1)
     if not bool(torch.isfinite(lengths).all()):
         raise SteeringError("A push has a decoder row that is not finite: the SAE is damaged.")
@@ -195,7 +237,7 @@ def ready(
         pushes=asked, norm=norm, room=budget * norm, read=reads, rows=rows, lengths=lengths,
         target=target, kept=kept, lowest=lowest, highest=highest,
         above=torch.tensor(above, device=device) * unit,
-        conditional=any(math.isfinite(value) for value in above),
+        conditional=any(math.isfinite(value) for value in above), linear=linear,
     )  # fmt: skip
 
 
@@ -211,7 +253,7 @@ def _rows(
     sae: "Sae | None",
     width: int,
     device: torch.device | str,
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+) -> "tuple[Tensor, Callable[[Tensor], Tensor], Linear | None]":
     """Unit directions of dense pushes below the directions of features, and what reads them all."""
     for push in dense:
         assert push.direction is not None
@@ -225,7 +267,7 @@ def _rows(
     if not features:
         assert dense_rows is not None
         columns = dense_rows.T.contiguous()
-        return dense_rows, lambda x: x @ columns
+        return dense_rows, lambda x: x @ columns, _linear(None, dense_rows)
     if sae is None:
         raise SteeringError(
             f"Feature {features[0].feature} cannot be steered: this model has no SAE here. "
@@ -233,23 +275,66 @@ def _rows(
         )
     chosen = _checked(features, sae).to(device)
     rows = sae.directions(chosen).to(device, torch.float32)
-    encode = _encoder(sae, chosen)
+    # Of a topk SAE one feature is known only when all are.
+    few = None if sae.architecture == "topk" else _few(sae, chosen)
+    encode = partial(sae.encode_only, features=chosen) if few is None else few.encode
+    linear = None if few is None else _linear(few, dense_rows)
     if dense_rows is None:
-        return rows, encode
+        return rows, encode, linear
     columns = dense_rows.T.contiguous()
     both = torch.cat([rows, dense_rows])
-    return both, lambda x: torch.cat([encode(x), x @ columns], dim=-1)
+    return both, lambda x: torch.cat([encode(x), x @ columns], dim=-1), linear
 
 
-def _encoder(sae: "Sae", features: Tensor) -> Callable[[Tensor], Tensor]:
-    """What reads these features alone, its few rows gathered once and not at every token."""
-    if sae.architecture == "topk":
-        return lambda x: sae.encode_only(x, features)
-    few = replace(
+def _few(sae: "Sae", features: Tensor) -> "Sae":
+    """These features alone as an SAE, its few rows gathered once and not at every token."""
+    return replace(
         sae, encoder=sae.encoder[:, features], decoder=sae.decoder[features],
         biases={name: bias[features] for name, bias in sae.biases.items()},
     )  # fmt: skip
-    return few.encode
+
+
+def _linear(few: "Sae | None", dense: Tensor | None) -> Linear | None:
+    """How these features and unit directions `[m, d]` are read; None where it is not linear."""
+    count = 0 if few is None else few.n_features
+    directions = dense if dense is not None else torch.zeros(0, 0)
+    none = torch.zeros(len(directions))
+    if few is None:
+        centre = torch.zeros(directions.shape[-1])
+        return Linear(features=0, rows=directions, centre=centre, bias=none, threshold=none)
+    if few.architecture not in ("standard", "jumprelu") or few.normalisation != "none":
+        return None
+    centre = few.decoder_bias if few.subtract_decoder_bias else torch.zeros_like(few.decoder_bias)
+    threshold = few.biases.get("threshold", torch.zeros(count))
+    own = few.encoder.T
+    return Linear(
+        features=count, rows=own if dense is None else torch.cat([own, dense]), centre=centre,
+        bias=torch.cat([few.biases["b_enc"].cpu(), none]),
+        threshold=torch.cat([threshold.cpu(), none]),
+    )  # fmt: skip
+
+
+def _compiled(
+    state: State, linear: Linear, edit: Callable[..., None]
+) -> "Callable[[Tensor], Written]":
+    """`delta` of a state in one compiled call, on the CPU."""
+    constants = torch.stack(
+        [linear.bias, linear.threshold, state.target, state.kept, state.lowest, state.highest,
+         state.above], dim=1
+    )  # fmt: skip
+    instead = torch.zeros(0) if state.instead is None else state.instead
+    encode, centre, told, rows, other = (
+        each.float().contiguous().numpy()
+        for each in (linear.rows, linear.centre, constants, state.rows, instead)
+    )
+    columns = state.rows.shape[1] + 2 * len(rows) + 1
+
+    def compute(h: Tensor) -> Written:
+        table = numpy.empty((*h.shape[:2], columns), numpy.float32)
+        edit(h.numpy(), encode, centre, linear.features, told, rows, state.room, other, table)
+        return Written(table=torch.from_numpy(table), pushes=len(rows))
+
+    return compute
 
 
 def _checked(features: Sequence[Push], sae: "Sae") -> Tensor:
@@ -296,6 +381,8 @@ def delta(h: Tensor, state: State, mask: Tensor | None = None) -> Written:
 
     Equals decode(edited) + error − h exactly, for the decoder is linear: no reconstruction enters.
     """
+    if mask is None and _at_hand(h) and state.compiled is not None:
+        return state.compiled(h)
     x = h.float()
     actual = state.read(x)
     change = (state.target - state.kept * actual).clamp(min=state.lowest, max=state.highest)
@@ -310,7 +397,13 @@ def delta(h: Tensor, state: State, mask: Tensor | None = None) -> Written:
     total = total * scale
     if mask is not None:
         total = total * mask
-    return Written(delta=total, actual=actual, change=change, scale=scale)
+    table = torch.cat([total, actual, change, scale], dim=-1)
+    return Written(table=table, pushes=len(state.pushes))
+
+
+def _at_hand(h: Tensor) -> bool:
+    """Whether h is what compiled code takes: `[B, q, d]` in float32, in order, on the CPU."""
+    return h.dtype == torch.float32 and h.device.type == "cpu" and h.ndim == 3 and h.is_contiguous()
 
 
 def pushing(

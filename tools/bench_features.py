@@ -3,7 +3,10 @@
 python -m tools.bench --rows features
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from anima.home import Home
@@ -12,7 +15,10 @@ from tools.bench_engines import decoding
 from tools.bench_table import Row, row, seconds
 
 if TYPE_CHECKING:
+    import torch
+
     from anima.features.sae import Sae
+    from anima.trunk.interface import Taps
 
 WIDE = 32_768
 """Features of the random SAE: as many as those of Llama Scope's 8x releases."""
@@ -60,71 +66,96 @@ def random_sae(trunk: Any, ids: Sequence[int], count: int = WIDE) -> "Sae":
 def shares(
     trunk: Any, ids: list[int], saes: Mapping[str, "Sae"], repetitions: int, tokens: int
 ) -> list[Row]:
-    """Rounds of plain decode, then each SAE read, then read and steered; the first warms up.
+    """Plain decode, each SAE read, and read and steered, in turn token by token.
 
-    Reading keeps the stream of each token and encodes all of them when the reply is over, as the
-    chat does. A share is of the same round's plain decode.
+    What slows the machine for a while slows all alike so. A repetition's figure is the median over
+    its tokens of the difference to the same round's token; the first repetition warms up. Reading
+    keeps the stream of each token and encodes all of them together, as the chat does for a look.
     """
-    import torch
-
-    prompt = torch.tensor([ids])
-    cache = trunk.cache()
-    logits = trunk.forward(prompt, cache).logits[0, -1]
-    arms: dict[tuple[str, str], Callable[[], float]] = {}
-    for name, sae in saes.items():
-        arms[name, "reading"] = _arm(trunk, cache, ids, logits, sae, None, tokens)
-        state = _state(trunk, sae, _norm(trunk, ids, sae.layer))
-        arms[name, "steering"] = _arm(trunk, cache, ids, logits, sae, state, tokens)
-    plain: list[float] = []
-    taken: dict[tuple[str, str], list[float]] = {arm: [] for arm in arms}
-    for repetition in range(repetitions + 1):
-        cache.crop(len(ids))
-        measured = tokens / decoding(trunk, cache, logits, tokens)
-        each = {arm: run() for arm, run in arms.items()}
-        if repetition:
-            plain.append(measured)
-            for arm, value in each.items():
-                taken[arm].append(value)
-    rows = [row("decode, plain", "anima", [1000 * one / tokens for one in plain], "ms/token")]
-    for name in saes:
-        read, steered = taken[name, "reading"], taken[name, "steering"]
-        rows.append(row("reading features, share of decode", name, _share(read, plain, plain), "%"))
-        rows.append(
-            row("steering beside reading, share of decode", name, _share(steered, read, plain), "%")
-        )
-    return rows
-
-
-def _share(more: Sequence[float], less: Sequence[float], of: Sequence[float]) -> list[float]:
-    return [100 * (a - b) / c for a, b, c in zip(more, less, of, strict=True)]
-
-
-def _arm(
-    trunk: Any, cache: Any, ids: list[int], logits: Any, sae: "Sae", state: Any, tokens: int
-) -> Callable[[], float]:
-    """Seconds to decode `tokens` with the stream kept, steered where there is a state, and encoded."""
     import torch
 
     from anima.steering import pushing
 
-    def run() -> float:
-        kept: list[torch.Tensor] = []
+    prompt = torch.tensor([ids])
+    cache = trunk.cache()
+    logits = trunk.forward(prompt, cache).logits[0, -1]
+    arms: dict[tuple[str, str], _Arm] = {("", "plain"): _Arm(taps={}, kept=[])}
+    for name, sae in saes.items():
+        rows: list[torch.Tensor] = []
+        state = _state(trunk, sae, _norm(trunk, ids, sae.layer))
+        assert state is not None
+        arms[name, "reading"] = _Arm(taps={sae.layer: (rows.append,)}, kept=rows)
+        arms[name, "steering"] = _Arm(taps={sae.layer: (rows.append, pushing(state))}, kept=rows)
+    plain: list[float] = []
+    taken: dict[tuple[str, str], list[float]] = {arm: [] for arm in arms}
+    for repetition in range(repetitions + 1):
+        each = _tokens(trunk, cache, logits, arms, len(ids), tokens)
+        base = median(each["", "plain"])
+        for name, sae in saes.items():
+            kept = _more(each[name, "reading"], each["", "plain"])
+            encoded = _encoding(sae, arms[name, "reading"].kept)
+            more = _more(each[name, "steering"], each[name, "reading"])
+            if repetition:
+                taken[name, "reading"].append(100 * (kept + encoded) / base)
+                taken[name, "steering"].append(100 * more / base)
+        if repetition:
+            plain.append(1000 * base)
+    found = [row("decode, plain", "anima", plain, "ms/token")]
+    for name in saes:
+        read, steered = taken[name, "reading"], taken[name, "steering"]
+        found.append(row("reading features, share of decode", name, read, "%"))
+        found.append(row("steering beside reading, share of decode", name, steered, "%"))
+    return found
 
-        def keep(h: torch.Tensor) -> None:
-            kept.append(h)
 
-        taps = {sae.layer: (keep, *([] if state is None else [pushing(state)]))}
-        cache.crop(len(ids))
-        decoded = tokens / decoding(trunk, cache, logits, tokens, lambda: taps)
+def _tokens(
+    trunk: Any,
+    cache: Any,
+    logits: Any,
+    arms: "Mapping[tuple[str, str], _Arm]",
+    length: int,
+    tokens: int,
+) -> dict[tuple[str, str], list[float]]:
+    """Seconds of each arm's tokens, the same token of all one after the other in any order."""
+    found: dict[tuple[str, str], list[float]] = {arm: [] for arm in arms}
+    shuffle = random.Random(0).shuffle
+    names = list(arms)
+    for _ in range(tokens):
+        shuffle(names)  # none always comes after the same other
+        for name in names:
+            cache.crop(length)
+            found[name].append(1 / decoding(trunk, cache, logits, 1, arms[name].asked))
+    return found
 
-        def encode() -> None:
-            rows = torch.cat([h[0] for h in kept])
-            for part in torch.split(rows, _BATCH):
-                sae.encode(part)
 
-        return decoded + seconds(encode)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Arm:
+    """The taps of one way to decode, and where they keep the stream."""
 
-    return run
+    taps: "Taps"
+    kept: "list[torch.Tensor]"
+
+    def asked(self) -> "Taps":
+        return self.taps
+
+
+def _more(those: Sequence[float], than: Sequence[float]) -> float:
+    """The median of the paired differences."""
+    return median(a - b for a, b in zip(those, than, strict=True))
+
+
+def _encoding(sae: "Sae", kept: "list[torch.Tensor]") -> float:
+    """Seconds per token to encode what was kept, which is let go; the median of a few times."""
+    import torch
+
+    rows = torch.cat([h[0] for h in kept])
+    kept.clear()
+
+    def encode() -> None:
+        for part in torch.split(rows, _BATCH):
+            sae.encode(part)
+
+    return median(seconds(encode) for _ in range(5)) / len(rows)
 
 
 def _norm(trunk: Any, ids: Sequence[int], layer: int) -> float:

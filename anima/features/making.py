@@ -87,6 +87,7 @@ def make(plan: Plan, bench: Bench, command: str) -> Path:
         model=info.model, fingerprint=info.fingerprint, candidates=candidates,
         sources=[_source(one, folder, layer) for one, folder in sources],
         recipe=plan.recipe, steps=steps, command=command, versions=_versions(),
+        notes=shipping.notes_in(plan.out),
     )  # fmt: skip
     text = shipping.card(sae, story, found)
     write_atomically(plan.out / "README.md", text.encode(), remedy=_REMEDY)

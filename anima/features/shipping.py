@@ -4,8 +4,9 @@ Knows an SAE, rows and texts; where they came from it is told.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from anima.context import Tokens
+from anima.errors import FeatureError
 from anima.features.choosing import MOST_RISE, Candidate
 from anima.features.fidelity import Fidelity, Loss, curve, fidelity, loss
 from anima.features.sae import CONFIG, WEIGHTS, Sae, load_folder
@@ -21,6 +23,7 @@ from anima.features.training import Recipe
 from anima.home import make_folder, write_atomically
 from anima.trunk.interface import Trunk
 
+NOTES = "notes.md"
 CURVE = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 """The multiples of the threshold at which the L0–FVU curve is taken."""
 _BATCH = 4096
@@ -56,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """What the card tells beside the figures."""
+    """What the card tells beside the figures; `notes` are what a person wrote, by section."""
 
     model: str
     fingerprint: str
@@ -66,6 +69,20 @@ class Story:
     steps: int
     command: str
     versions: Mapping[str, str]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def notes_in(folder: Path) -> dict[str, str]:
+    """What a person wrote for the card in `notes.md`, by section; raises FeatureError."""
+    path = folder / NOTES
+    if not path.exists():
+        return {}
+    try:
+        sections = re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FeatureError(f"{path} cannot be read: {error}.") from error
+    pairs = (section.partition("\n") for section in sections)
+    return {title.strip(): text.strip() for title, _, text in pairs}
 
 
 def write_sae(sae: Sae, folder: Path) -> Sae:
@@ -115,9 +132,28 @@ def figures(
 
 
 def card(sae: Sae, story: Story, found: Figures) -> str:
-    """The model card, every figure of it measured."""
+    """The model card, every figure of it measured, and below each section what a person noted."""
+    sections = {
+        "Figures": _measured(found),
+        "The layer": _layers(story.candidates),
+        "Data": _data(story.sources),
+        "Training": _table(("setting", "value"), _settings(story)),
+        "To repeat": [f"    {story.command}"],
+    }
+    lines = _head(sae, story)
+    for title, section in sections.items():
+        lines += [f"## {title}", "", *section, ""]
+        if note := story.notes.get(title):
+            lines += [note, ""]
+    for title, note in story.notes.items():
+        if title not in sections:
+            lines += [f"## {title}", "", note, ""]
+    return "\n".join(lines)
+
+
+def _head(sae: Sae, story: Story) -> list[str]:
     size = f"{sae.n_features:,} features over a stream of width {sae.width}"
-    lines = [
+    return [
         f"# {sae.name}",
         "",
         f"A sparse autoencoder ({size}) of the residual stream leaving layer {sae.layer} "
@@ -128,14 +164,18 @@ def card(sae: Sae, story: Story, found: Figures) -> str:
         "It reads content tokens only: what the person and the assistant said, never the system "
         "text, the chat template's own tokens or the first token of a text.",
         "",
-        "## Figures",
-        "",
+    ]
+
+
+def _measured(found: Figures) -> list[str]:
+    return [
         *_table(("what", "value", "measured on"), _rows(found)),
         "",
         "FVU is Σ‖h − ĥ‖² / Σ‖h − mean‖². The rise in NLL is what the model loses per predicted "
         "content token when the layer's content tokens are replaced by their reconstruction (± "
         "one standard error over texts). Dead: not active once on all the tokens there are, "
-        "held-out and trained on together.",
+        "held-out and trained on together."
+        + (" Where none is, none is on any text that contains these tokens." * (not found.dead)),
         "",
         *_table(
             ("held-out source", "tokens", "mean L0", "FVU"),
@@ -156,33 +196,18 @@ def card(sae: Sae, story: Story, found: Figures) -> str:
                 for factor, point in zip(CURVE, found.curve, strict=True)
             ],
         ),
-        "",
-        "## The layer",
-        "",
-        *_layers(story.candidates),
-        "",
-        "## Data",
-        "",
+    ]
+
+
+def _data(sources: Sequence[Source]) -> list[str]:
+    return [
         "One conversation in twenty, by a hash of its text, is held out of the training.",
         "",
         *_table(
             ("source", "content tokens trained on", "held out", "sha256"),
-            [
-                (one.name, f"{one.train:,}", f"{one.held:,}", f"`{one.sha256}`")
-                for one in story.sources
-            ],
+            [(one.name, f"{one.train:,}", f"{one.held:,}", f"`{one.sha256}`") for one in sources],
         ),
-        "",
-        "## Training",
-        "",
-        *_table(("setting", "value"), _settings(story)),
-        "",
-        "## To repeat",
-        "",
-        f"    {story.command}",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _rows(found: Figures) -> list[tuple[str, ...]]:

@@ -302,7 +302,12 @@ class PrismOrgan:
             return self._leaning, self._now
 
     def _at(self, call: int, running: _Running) -> Applied:
-        """What is in force at a call: a switch since the turn began goes before how it began."""
+        """What is in force at a call: a switch since the turn began goes before how it began.
+
+        Of several turns that were begun, the one whose call this is runs: what is not kept may be
+        begun beforehand.
+        """
+        self._running = running
         if running.script is not None:
             return running.script.at(call)
         return running.start if self._now is running.before else self._now

@@ -3,6 +3,7 @@
 It knows texts, labels and the residual stream, and neither what a mode does nor past turns.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,14 @@ class Switcher:
     centre: Tensor
     weights: Tensor
     bias: Tensor
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that it was trained to."""
+        whole = hashlib.blake2b(repr((self.labels, self.layer, self.scale)).encode(), digest_size=8)
+        for array in (self.centre, self.weights, self.bias):
+            whole.update(array.contiguous().numpy().tobytes())
+        return whole.hexdigest()
 
     def on(self, reader: "Reader") -> "Choosing":
         """This classifier with the model that reads texts for it."""

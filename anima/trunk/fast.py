@@ -18,7 +18,7 @@ from anima.trunk.fast_kernels import Blocks
 from anima.trunk.fast_shape import Shape, rotations
 from anima.trunk.fast_weights import LayerWeights, Weights
 from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, Trunk, TrunkInfo
-from anima.trunk.taps import merged, without, written
+from anima.trunk.taps import merged, moved, without, written
 
 if TYPE_CHECKING:
     from anima.trunk.fast_step import CompiledStep
@@ -129,20 +129,25 @@ class FastTrunk:
         seen: dict[int, Tensor],
     ) -> Tensor:
         """All layers by the compiled step, which stops after each that somebody looks at."""
-        rows, last = cache.rows, self._shape.layers
+        rows = cache.rows
         q = len(h) // rows
         turn = self._turn(cache, q).expand(rows, q, 1, -1)
         turns = torch.view_as_real(turn).reshape(len(h), -1)
         if bias is not None:
             bias = bias.float()
-        first = 0
+        run = steps.begin(h, cache, turns, bias=bias, apart=apart)
+        stream, first = h.view(rows, q, -1), 0
         for stop in sorted({*taps, *reads}):
-            steps.layers(h, cache, turns, first, stop + 1, bias=bias, apart=0)
-            h = self._shown(h, stop, rows, taps, reads, seen)
+            run.through(first, stop + 1)
             first = stop + 1
-        logits = steps.layers(h, cache, turns, first, last, bias=bias, apart=apart)
-        assert logits is not None
-        return logits
+            # What they are shown stays as it is, while h goes on in the same place.
+            shown = stream.clone()
+            if stop in reads:
+                seen[stop] = shown
+            delta = moved(shown, taps.get(stop, ()))
+            if delta is not None:
+                stream += delta
+        return run.rest(first)
 
     def _layer(
         self,

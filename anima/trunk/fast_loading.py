@@ -95,6 +95,8 @@ def load_fast(
     info = fast_info(shape, name=name, fingerprint=fingerprint, quantize=chosen)
     trunk = FastTrunk(weights, shape, info, reference=reference)
     # Whatever is still to be compiled is compiled here, and not in the first reply.
+    if chosen != "none":
+        import anima.trunk.fast_edits  # noqa: F401
     trunk.forward(torch.zeros((1, 1), dtype=torch.long), trunk.cache())
     return trunk
 

@@ -1,6 +1,7 @@
 """Runs the compiled decoding step on torch's tensors; knows shapes, and neither taps nor text."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from anima.trunk.fast_compiled import (
     scratch_floats,
     step,
 )
-from anima.trunk.fast_crew import crew
+from anima.trunk.fast_crew import Crew, crew
 from anima.trunk.fast_kernels import Blocks, Product
 from anima.trunk.fast_shape import Shape
 from anima.trunk.fast_weights import Weights
@@ -51,21 +52,13 @@ class CompiledStep:
         )
         self._no_bias = np.zeros((shape.layers, 1, shape.heads, 1, 0), np.float32)
 
-    def layers(
-        self,
-        h: Tensor,
-        cache: FastCache,
-        turns: Tensor,
-        first: int,
-        last: int,
-        *,
-        bias: Tensor | None,
-        apart: int,
-    ) -> Tensor | None:
-        """Layers first … last − 1 on h `[B·q, d]`, which is overwritten.
+    def begin(
+        self, h: Tensor, cache: FastCache, turns: Tensor, *, bias: Tensor | None, apart: int
+    ) -> "Run":
+        """A call on h `[B·q, d]`, which is overwritten, layer by layer or many at once.
 
-        `turns` `[B·q, D]`: (cos, sin) of each pair. With `apart` > 0 the logits of every
-        `apart`-th token are returned, `[B·q / apart, V]`. The cache has room already.
+        `turns` `[B·q, D]`: (cos, sin) of each pair. Its logits are those of every `apart`-th
+        token. The cache has room already.
         """
         tokens = len(h)
         shape = self._shape
@@ -86,12 +79,41 @@ class CompiledStep:
             qkv=np.empty((tokens, three), np.float32),
             mixed=np.empty((tokens, shape.heads * shape.head_width), np.float32),
             inner=np.empty((tokens, shape.inner), np.float32),
-            logits=np.empty((tokens // apart if apart else 0, wide), np.float32),
+            logits=np.empty((tokens // apart, wide), np.float32),
             scratch=np.empty((together.threads, room), np.float32),
         )
+        return Run(
+            model=self._model, past=past, work=work, crew=together, layers=shape.layers,
+            apart=apart, vocabulary=shape.vocabulary,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """One forward call under way: what its layers work on is arranged once for all of them."""
+
+    model: Model
+    past: Past
+    work: Work
+    crew: Crew
+    layers: int
+    apart: int
+    vocabulary: int
+
+    def through(self, first: int, last: int) -> None:
+        """Layers first … last − 1."""
+        self._step(first, last, 0)
+
+    def rest(self, first: int) -> Tensor:
+        """All layers from `first` on; the logits `[B·q / apart, V]`."""
+        self._step(first, self.layers, self.apart)
+        return torch.from_numpy(self.work.logits)[:, : self.vocabulary]
+
+    def _step(self, first: int, last: int, apart: int) -> None:
         counts = counters(PHASES * (last - first) + 1)
-        together(step, counts, together.pieces, self._model, past, work, first, last, apart)
-        return torch.from_numpy(work.logits)[:, : shape.vocabulary] if apart else None
+        self.crew(
+            step, counts, self.crew.pieces, self.model, self.past, self.work, first, last, apart
+        )
 
 
 def _blocks(product: Product) -> Blocks:

@@ -21,14 +21,22 @@ def without(taps: Taps, layer: int, tap: Tap) -> Taps:
 
 
 def written(h: Tensor, taps: Sequence[Tap]) -> Tensor | None:
-    """A new h `[B, q, d]` with the taps' deltas added, or None where none of them writes.
+    """A new h `[B, q, d]` with the taps' deltas added, or None where none of them writes."""
+    total = moved(h, taps)
+    return None if total is None else h + total
 
-    Deltas are summed in float32, then cast to h's dtype.
+
+def moved(h: Tensor, taps: Sequence[Tap]) -> Tensor | None:
+    """What the taps add to h `[B, q, d]` together, in h's dtype; None where none of them writes.
+
+    Deltas are summed in float32, then cast.
     """
-    deltas = [delta.float() for delta in (tap(h) for tap in taps) if delta is not None]
+    deltas = [delta for delta in (tap(h) for tap in taps) if delta is not None]
     if not deltas:
         return None
-    total = deltas[0]
+    if len(deltas) == 1 and deltas[0].dtype == h.dtype:  # the usual case, at every token
+        return deltas[0]
+    total = deltas[0].float()
     for delta in deltas[1:]:
-        total = total + delta
-    return h + total.to(h.dtype)
+        total = total + delta.float()
+    return total.to(h.dtype)

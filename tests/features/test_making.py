@@ -60,6 +60,17 @@ def test_one_command_makes_an_sae_that_opens_and_a_second_makes_the_same(plan, m
     assert files(folder) == first
 
 
+def test_what_a_person_noted_stands_in_the_card_below_its_section(plan, monkeypatch):
+    monkeypatch.setattr(making, "version", lambda name: "1")
+    plan.out.mkdir()
+    notes = "What is here goes into the card.\n\n## The layer\n\nA lean.\n\n## Labels\n\nBy rule.\n"
+    (plan.out / "notes.md").write_text(notes)
+    card = (make(plan, bench([]), "python -m tools.train_sae") / "README.md").read_text()
+    assert card.index("## The layer") < card.index("A lean.") < card.index("## Data")
+    assert card.endswith("## Labels\n\nBy rule.\n")
+    assert "goes into the card" not in card
+
+
 def held(plan, layer):
     from anima.features.harvest import opened
 

@@ -8,7 +8,7 @@ from prism_rig import book, dense, planted_sae, statistics
 from anima.errors import SteeringError
 from anima.prism import build as building
 from anima.prism.build import CALIBRATION, TUNING, build, recalibrated, repetition
-from anima.prism.calibration import percentile
+from anima.prism.calibration import TARGET, percentile
 from anima.prism.contrast import Contrast
 from anima.prism.mode import FeaturePush, check_fits, document, mode_of
 from anima.runtime.modes import SHIPPED, build_all, open_workshop, shipped_contrast
@@ -119,8 +119,18 @@ def test_a_mode_is_built_on_a_model_of_the_shape_of_llama_3_8b(monkeypatch):
     workshop = open_workshop(wide, shelved)
     shipped = shipped_contrast("system")
     few = Contrast(like=shipped.like[:4], unlike=shipped.unlike[:4])
-    built = build(workshop, few, name="system", description="", suppress=True)
-    check_fits(built.mode, workshop.info, sae)
+    mode = build(workshop, few, name="system", description="", suppress=True).mode
+    check_fits(mode, workshop.info, sae)
+    held = [push for push in (*mode.features, *mode.vectors) if push.operation in building._TAKING]
+    pushed = [push for push in (*mode.features, *mode.vectors) if push not in held]
+    assert {push.operation for push in held} == {"ablate", "cap"}
+    assert pushed
+    assert 0.005 < sum(push.strength**2 for push in pushed) ** 0.5 < 0.5
+    assert mode.calibration.kl_p95 == pytest.approx(TARGET, rel=0.25)
+    said = workshop.said(
+        workshop.prompts(building.CALIBRATION), workshop.state(mode.pushes()), building.TOKENS
+    )
+    assert percentile(said) == pytest.approx(mode.calibration.kl_p95, rel=0.05)
 
 
 def _llama_8b():
@@ -135,7 +145,11 @@ def _llama_8b():
         max_position_embeddings=8192, bos_token_id=1, eos_token_id=2, pad_token_id=0,
         attn_implementation=ATTENTION,
     )  # fmt: skip
-    return ReferenceTrunk(LlamaForCausalLM(config), name="llama-3-8b", fingerprint="shape")
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        # As sure of its tokens as a trained one, so that a nat can be had.
+        model.lm_head.weight *= 8
+    return ReferenceTrunk(model, name="llama-3-8b", fingerprint="shape")
 
 
 def test_what_modes_are_made_with_is_not_what_they_are_measured_with():

@@ -84,6 +84,13 @@ def test_texts_are_told_apart_by_the_models_own_stream(tmp_path):
     assert choosing.chances("zaaz az") == made.on(reader()).chances("zaaz az")
 
 
+def test_a_classifier_is_known_by_its_digest_before_and_after_its_file(tmp_path):
+    made = train_switcher(reader(), TEXTS, 1, fingerprint="tiny-0")
+    other = train_switcher(reader(), TEXTS, 1, fingerprint="tiny-0", penalty=0.1)
+    write_switcher(tmp_path / "switcher.safetensors", made)
+    assert read_switcher(tmp_path / "switcher.safetensors").digest == made.digest != other.digest
+
+
 def test_a_damaged_classifier_is_refused_with_its_path(tmp_path):
     path = tmp_path / "switcher.safetensors"
     with pytest.raises(SteeringError, match="cannot be read"):
