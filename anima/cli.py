@@ -138,9 +138,7 @@ def _talk(
     load = _loader(home, settings, session=session, ephemeral=ephemeral, secret=secret)
     with Signals() as signals:
         cot = settings.cot == "on"
-        return oneshot.answer(
-            load, text, screen, signals, output=output, cot=cot, think=think
-        )
+        return oneshot.answer(load, text, screen, signals, output=output, cot=cot, think=think)
 
 
 def _check_mode(home: "Home", settings: "Settings") -> None:

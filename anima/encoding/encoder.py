@@ -33,7 +33,7 @@ class Encoder(Protocol):
     def width(self) -> int: ...
 
     def encode(self, texts: Sequence[str]) -> "Vectors":
-        """Unit vectors `[n, e]`; a text's vector does not depend on its neighbours."""
+        """Unit vectors `[n, e]`; a text's vector depends on its neighbours by rounding at most."""
         ...
 
 
@@ -67,7 +67,7 @@ _FOLDERS: Final = {"minilm": "all-MiniLM-L6-v2", "bge": "bge-small-en-v1.5"}
 def fetch_encoder(name: str, home: Home, *, say: Say = lambda message: None) -> None:
     """Get an encoder's files where they are not in the cache; raises as `open_encoder` does."""
     folder = _FOLDERS.get(name)
-    # Looked for before anything is imported: torch takes seconds.
+    # Looked for before anything is imported.
     if folder is None or (home.cache / "encoders" / folder).is_dir():
         return
     if name == "minilm":

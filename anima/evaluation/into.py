@@ -136,9 +136,10 @@ class Stand:
         bare = self._asked(Arm(name=OFF), prompt, (), 0.0)
         cache, logits = self._heard(bare)
         again = cache.fork([0])
-        first, *more = self._spoken(bare, cache, logits) or [None]
-        if first is None:
+        reply = self._spoken(bare, cache, logits)
+        if not reply:
             return {"KL": None}
+        first, *more = reply
         lines, _, _ = self._lines(arm, prompt, None)
         forced = self._asked(arm, prompt, lines, 1.0)
         cache, _ = self._heard(forced)
@@ -227,7 +228,11 @@ def prepare(request: Request) -> Study:
 
 
 def study(
-    request: Request, loaded: "Loaded", half: Half = "report", strength: float = 1.0
+    request: Request,
+    loaded: "Loaded",
+    half: Half = "report",
+    strength: float = 1.0,
+    limit: int = LIMIT,
 ) -> Study:
     """The same on a model that is there already."""
     few = 6 if request.size == "smoke" else None
@@ -239,7 +244,7 @@ def study(
     folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="anima-")))
     memory = held.enter_context(Memory.open(folder / "memory.json", clock=lambda: _NOON))
     memory.commit([memory.draft(None, fact.text) for fact in told.values()])
-    stand = Stand(loaded=loaded, memory=memory, told=told)
+    stand = Stand(loaded=loaded, memory=memory, told=told, limit=limit)
     chosen = {arm.name: arm for arm in arms(strength)}
 
     def measure(cells: Sequence[Cell]) -> list[Row]:

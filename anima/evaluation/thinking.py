@@ -46,15 +46,23 @@ class Stand:
     ends: frozenset[int]
     usual: Sampling
     seed: int
+    limit: int = LIMIT
 
     @classmethod
-    def on(cls, loaded: "Loaded", seed: int) -> "Stand":
+    def on(cls, loaded: "Loaded", seed: int, limit: int = LIMIT) -> "Stand":
         """Ready to ask a loaded model."""
         render = jinja_render(loaded.chat_template, loaded.special_tokens, lambda: _NOON)
         format = ChatFormat.of(render)
         base = Context.begin(loaded.tokenizer, format, [Segment(role="core", text=CORE)])
         usual = Sampling().changed(loaded.sampling)
-        return cls(loaded=loaded, base=base, ends=end_ids(loaded, format), usual=usual, seed=seed)
+        return cls(
+            loaded=loaded,
+            base=base,
+            ends=end_ids(loaded, format),
+            usual=usual,
+            seed=seed,
+            limit=limit,
+        )
 
     def rows(self, arm: str, asked: Sequence[Question]) -> list[Row]:
         """What an arm answers to questions, whether it is right, and how many tokens it took."""
@@ -66,13 +74,13 @@ class Stand:
 
     def _plain(self, asked: Sequence[Question]) -> list[tuple[Question, Sequence[int]]]:
         prompts = [question.text for question in asked]
-        return list(zip(asked, self._said(prompts, LIMIT, self.usual, "answer"), strict=True))
+        return list(zip(asked, self._said(prompts, self.limit, self.usual, "answer"), strict=True))
 
     def _best(self, asked: Sequence[Question]) -> list[Row]:
         """Of several answers the one that the model finds likeliest, per token."""
         prompts = [question.text for question in asked]
-        drawn = [self._said(prompts, LIMIT, _VARIED, f"draw {n}") for n in range(_DRAWS)]
-        rows = []
+        drawn = [self._said(prompts, self.limit, _VARIED, f"draw {n}") for n in range(_DRAWS)]
+        rows: list[Row] = []
         for question, *answers in zip(asked, *drawn, strict=True):
             spoken = [answer for answer in answers if answer]
             best = max(spoken, key=lambda said: self._likelihood(question, said), default=())
@@ -83,15 +91,17 @@ class Stand:
     def _thought(self, asked: Sequence[Question]) -> list[Row]:
         before: list[dict[str, str]] = [{} for _ in asked]
         tokens = [0] * len(asked)
-        for stage, limit in (*STAGES.items(), ("answer", LIMIT)):
+        for stage, limit in (*STAGES.items(), ("answer", self.limit)):
             prompts = [
                 prompt_of(stage, question.text, known)
                 for question, known in zip(asked, before, strict=True)
             ]
-            for number, said in enumerate(self._said(prompts, limit, self.usual, stage)):
+            for number, said in enumerate(
+                self._said(prompts, min(limit, self.limit), self.usual, stage)
+            ):
                 before[number][stage] = self._text(said)[0].strip()
                 tokens[number] += len(said)
-        return [
+        rows: list[Row] = [
             {
                 **_row(question, known["answer"], count),
                 "draft": float(says(known["draft"], question.answers)),
@@ -99,6 +109,7 @@ class Stand:
             }
             for question, known, count in zip(asked, before, tokens, strict=True)
         ]
+        return rows
 
     def _said(
         self, prompts: Sequence[str], limit: int, sampling: Sampling, draw: str
@@ -129,13 +140,13 @@ def prepare(request: Request) -> Study:
     return study(request, open_model(request))
 
 
-def study(request: Request, loaded: "Loaded") -> Study:
+def study(request: Request, loaded: "Loaded", limit: int = LIMIT) -> Study:
     """The same on a model that is there already."""
     groups = {
         name: {question.text: question for question in asked}
         for name, asked in _questions(request).items()
     }
-    stand = Stand.on(loaded, request.seed)
+    stand = Stand.on(loaded, request.seed, limit)
 
     def measure(cells: Sequence[Cell]) -> list[Row]:
         asked = groups[cells[0].group]
@@ -155,7 +166,7 @@ def study(request: Request, loaded: "Loaded") -> Study:
         tabulate=means(["exact", "draft", "tokens"]),
         settings={
             "model": info.fingerprint, "engine": info.engine, "quantize": info.quantize,
-            "size": request.size, "seed": request.seed, "groups": list(groups), "limit": LIMIT,
+            "size": request.size, "seed": request.seed, "groups": list(groups), "limit": limit,
         },
         batch=20,
         close=loaded.trunk.close,

@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anima.memory.api import Hit, Memory, Reply
 from anima.memory.book import Draft, Verdict
 from anima.memory.chain import Seal
 from anima.memory.line import Json, Line, Vector
-from anima.memory.race import Decision, Likelihood, Said
 from anima.memory.racing import Held
+
+if TYPE_CHECKING:
+    from anima.memory.race import Decision, Likelihood, Said
 
 
 class AsyncMemory:
@@ -65,8 +67,8 @@ class AsyncMemory:
         return await asyncio.to_thread(self.sync.ask, question, k, explain=explain, at=at)
 
     async def race(
-        self, said: Sequence[Said], *, likelihood: Likelihood | None = None
-    ) -> Sequence[Decision]:
+        self, said: "Sequence[Said]", *, likelihood: "Likelihood | None" = None
+    ) -> "Sequence[Decision]":
         return await asyncio.to_thread(self.sync.race, said, likelihood=likelihood)
 
     async def take_back(self, seqs: Sequence[int]) -> Sequence[Line]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from anima.memory.vocabulary import EVENTS, VALUED, alternatives, words
+from anima.memory.vocabulary import EVENTS, RELATIONS, VALUED, alternatives, words
 
 LONGEST: Final = 4000
 """Characters of a text that are looked at: a longer one is a document, not something said."""
@@ -56,7 +56,7 @@ _JOINT = re.compile(
            (?=(?:work|works|live|lives|moved|drive|drives|am|is|are|started|joined|use|uses|take
                |switched|bought|sold|left|quit|took|changed|renamed|adopted|took\ up|became|got|have|has|speak|speaks|study|attend)\b))
       |,\s*(?:(?:now|actually|instead)[,\s]\s*)?
-           (?=(?:i|i'm|i've|we|we're|we've|my|our|it's|it\ is|the|call\ me|not|what|where|who|how
+           (?=(?:i|i'm|i've|we|we're|we've|my|our|it's|it\ is|[\w@.+-]+\ (?:no\ longer|doesn't|isn't)\b|he|she|they|he's|she's|they're|the|call\ me|not|what|where|who|how
                |when|do|are|you)\b)
       |\s+-+\s+|:\s+(?=\S)""",
     _FLAGS | re.VERBOSE,
@@ -87,6 +87,7 @@ _LEADING = re.compile(
            (?:\ (?:you|to\ you|me|with\ you))?(?:\ know)?(?:\ out)?(?:\ that\b)?
         |let\ me\ (?:tell|correct|update|remind|introduce|clarify|rephrase|add)(?:\ (?:you|that|myself|this))?(?:\ that\b)?
         |let\ it\ be\ known(?:\ that)?|it's\ worth\ (?:noting|mentioning|knowing)(?:\ that)?
+        |(?:what\ )?i\ meant(?:\ (?:was|is))?|make\ that|i\ got\ (?:it|that)\ wrong|i\ was\ wrong|typo|i\ mistyped
         |i(?:'ve|\ have)?\ (?:already\ |also\ )?(?:told|mentioned|said)(?:\ to)?(?:\ you)?(?:\ (?:before|earlier|once))?(?:\ that)\b
         |(?:i'm\ )?(?:happy|glad|proud|excited|pleased|sad|sorry)\ to\ (?:say|report|announce|share)(?:\ that)?
         |the\ (?:news|latest|update)\ is(?:\ that)?|there's\ been\ a\ change|something\ changed
@@ -102,12 +103,12 @@ _PREAMBLE = re.compile(
 _CORRECTS = re.compile(
     r"\b(?:now|actually|no longer|not anymore|anymore|any more|instead|from now on|update|correction"
     r"|changed?|new|switched|since|as of|these days|turns out|scratch that|moved|currently|finally"
-    r"|just (?:got|changed|moved|started|switched)|rescheduled|renamed|replaced|extended|postponed|transferred|promoted|became|mistake|sorry|wait|wrong)\b",
+    r"|just (?:got|changed|moved|started|switched)|rescheduled|renamed|replaced|extended|postponed|transferred|promoted|became|mistake|sorry|wait|wrong|meant|typo|make that)\b",
     _FLAGS,
 )
 _ASKS = re.compile(
     r"^(?:who|whom|whose|what|when|where|why|how|which|do|does|did|is|are|am|was|were|can|could|will"
-    r"|would|should|may|might|have|has|had|shall|isn't|aren't|don't|doesn't|didn't|wasn't|weren't"
+    r"|would|should|may|might|have|has|had|shall|isn't|aren't|don't(?! call\b)|doesn't|didn't|wasn't|weren't"
     r"|what's|who's|where's|how's|when's|whats|wanna|any|ever)\b"
     r"|\b(?:do|did|are|were|have|can|could|will|would) (?:you|u|ya|your)\b(?! (?:know|remember)\b)"
     r"|\bdo you\b|\bremind me\b|\btell me\b|\bwonder(?:ing)?\b|\bguess (?:my|what|who|where|how)\b",
@@ -157,8 +158,9 @@ _USED_TO = re.compile(
 )
 
 
+_CALLING = re.compile(r"(?:please\s+)?stop\s+calling\s+me\s+", _FLAGS)
 _HEADED = re.compile(
-    rf"^\s*(?:(?:my|our|the)\s+)?(?:(?:new|updated|current)\s+)?((?:[\w'-]+\s+){{0,2}}(?:{alternatives(VALUED | EVENTS)}))\s*:\s+(?=\S)",
+    rf"^\s*(?:(?:i|we)(?:'ve)?\s+(?:have|got|have\s+got|just\s+got)\s+)?(?:(?:my|our|the|an?)\s+)?(?:(?:new|updated|current)\s+)?((?:[\w'-]+\s+){{0,2}}(?:{alternatives(VALUED | EVENTS)}))\s*:\s+(?=\S)",
     _FLAGS,
 )
 """“New wifi password: moonlight”"""
@@ -169,7 +171,7 @@ _TOKEN = re.compile(r"[a-z']+")
 _MAY_CORRECT = words(
     """
     now actually no not anymore more instead from update correction change changed new switched since
-    as these turns scratch moved renamed replaced extended postponed transferred promoted became currently finally just rescheduled mistake sorry wait wrong
+    as these turns scratch moved renamed replaced extended postponed transferred promoted became currently finally just rescheduled mistake sorry wait wrong meant typo make
     """
 )
 _MAY_ASK = words(
@@ -212,11 +214,11 @@ def plain(text: str) -> str:
 def clauses(text: str) -> Iterator[Clause]:
     """What a text states, clause by clause, in its order."""
     said = _without_quotations(plain(text[:LONGEST]))
-    for start, sentence, asked in _sentences(said):
+    for start, sentence, asked in sentences(said):
         yield from _statements(sentence, start, asked=asked)
 
 
-def _sentences(text: str) -> Iterator[tuple[int, str, bool]]:
+def sentences(text: str) -> Iterator[tuple[int, str, bool]]:
     """Each sentence with its place, and whether it ends as a question."""
     start = 0
     for end in _SENTENCE.finditer(text):
@@ -227,6 +229,7 @@ def _sentences(text: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def _statements(sentence: str, start: int, *, asked: bool) -> Iterator[Clause]:
+    sentence = without_reminder(sentence)
     tokens = _tokens(sentence)
     corrects = bool(tokens & _MAY_CORRECT) and _CORRECTS.search(sentence) is not None
     # Of “I live in Utah, where do you live?” only the end asks; “did you know …?” asks as a whole.
@@ -257,10 +260,16 @@ def _statements(sentence: str, start: int, *, asked: bool) -> Iterator[Clause]:
             yield stated
 
 
+_FIRST = re.compile(
+    rf"\W*(?:\w+ ){{0,3}}?(i|we|he|she|(?:my|our) (?:{alternatives(RELATIONS)}))(?:'m|'ve|'re)?\b",
+    _FLAGS,
+)
+
+
 def _pieces(sentence: str) -> Iterator[tuple[int, str, str]]:
     """The sentence at its joints: place, words, and the subject that a bare predicate lacks."""
     start, subject = 0, ""
-    first = re.match(r"\W*(?:\w+ ){0,3}?(i|we)(?:'m|'ve|'re)?\b", sentence, _FLAGS)
+    first = _FIRST.match(sentence)
     for joint in [*_JOINT.finditer(sentence), None]:
         end = len(sentence) if joint is None else joint.start()
         piece = sentence[start:end]
@@ -288,6 +297,25 @@ def _led(clause: Clause) -> Clause:
     return replace(clause, text=stripped, start=start)
 
 
+_REMINDER = re.compile(
+    r"^\W*(?:(?:as|like)\s+(?:i|we)(?:'ve|\s+have)?\s+(?:already\s+|just\s+)?(?:told\s+you|said|mentioned)"
+    r"|(?:i\s+(?:think|believe|guess)\s+)?i(?:'ve|\s+have)?\s+(?:already\s+|may\s+have\s+)?"
+    r"(?:told\s+you|said|mentioned)(?:\s+(?:it|this|that))?(?=(?:\s+(?:before|already|earlier|once))?\s*[:,]))"
+    r"(?:\s+(?:before|already|earlier|once))?\s*[:,]",
+    _FLAGS,
+)
+
+
+def without_reminder(sentence: str) -> str:
+    """A sentence, as long as before, without “as I told you”, which only says that it is known."""
+    return _REMINDER.sub(lambda found: " " * len(found.group()), sentence)
+
+
+def supposes(sentence: str) -> bool:
+    """Whether a sentence only imagines, hopes or guesses."""
+    return bool(_tokens(sentence) & _MAY_SUPPOSE) and _SUPPOSES.search(sentence) is not None
+
+
 def _stated(clause: Clause, *, unsure: bool) -> Clause | None:
     """The clause as a statement, an ending turned to what ends; None for what states nothing."""
     text = clause.text
@@ -301,6 +329,8 @@ def _stated(clause: Clause, *, unsure: bool) -> Clause | None:
         )
     elif _USED_TO.search(text):
         text, ended = _USED_TO.sub("", text, count=1), True
+    if _CALLING.match(text):
+        text, ended = _CALLING.sub("call me ", text), True
     if not text.strip() or (unsure and _SUPPOSES.search(text)) or _BYGONE.match(text):
         return None
     if _DENIES.search(text) and not _CONTRASTS.search(text):
@@ -314,7 +344,8 @@ def _stated(clause: Clause, *, unsure: bool) -> Clause | None:
 
 # “I like people, which isn't a secret” denies nothing of what it likes.
 _DENIED_LATER = re.compile(
-    r"(?:(?!\bnot\b|n't\b)[^,])*(?:,|\b(?:which|that|but|who|because)\b)", _FLAGS
+    r"(?:(?!\bnot\b|n't\b)[^,])*(?:,|\b(?:which|that|but|who|because)\b|(?<=\s)(?:i|we|he|she|they)\s)",
+    _FLAGS,
 )
 _CONTRASTS = re.compile(
     r"(?:^|[\s,])not\b.+\bbut\b|(?:,|\band) not [\w'-]+(?: [\w'-]+){0,3}$|^not ", _FLAGS

@@ -3,19 +3,21 @@
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from anima.errors import CorruptStateError, StateError, UsageError
 from anima.memory.arguments import require_natural
 from anima.memory.book import Book
-from anima.memory.line import SHORT, Line, Vector, vector_of
+from anima.memory.line import SHORT, Line, Vector, content_of, vector_of
 from anima.memory.recall import Encoder, Recall
 from anima.memory.standing import Standing
 
 ANCHOR = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 """An anchor, whole or as it is shown."""
+
+_FEW = 4  # texts that are encoded one by one: some of them may need no vector
 
 
 class Core:
@@ -38,6 +40,7 @@ class Core:
         self._lock = threading.RLock()
         self._closed = False
         self._encoded = False
+        self._made: Mapping[str, Vector] = {}
         self.after_commit: Callable[[], None] | None = None
         """Called after every commit, before it is acknowledged; where it raises, so does the call."""
         self._standing = self._load()
@@ -127,13 +130,31 @@ class Core:
         words = text if key is None else key
         if self._encoder is not None and words.strip():
             self._require_encoder()
-            made = self._encoder(words)
+            made = self._made.get(words)
+            if made is None:
+                made = self._encoder(words)
             if made is not None:
                 self._encoded = True
                 return vector_of(made, "key", directed=True)
         if key is None:
             return None
         raise UsageError("A text as a key needs an encoder, which this memory was opened without.")
+
+    @contextlib.contextmanager
+    def _encoding(self, texts: Sequence[str]) -> Iterator[None]:
+        """Have the keys of many texts made at once, where the encoder has `many` for it.
+
+        That takes half the time of one after the other. A text that cannot be kept is left out.
+        """
+        many = getattr(self._encoder, "many", None)
+        if many is not None and len(texts) > _FEW:
+            self._require_encoder()
+            sound = [text for text in dict.fromkeys(texts) if text.strip() and _is_sound(text)]
+            self._made = dict(zip(sound, many(sound), strict=False))
+        try:
+            yield
+        finally:
+            self._made = {}
 
     def _require_encoder(self) -> None:
         """Refuse an encoder whose vectors cannot be compared with the keys that are there."""
@@ -159,3 +180,11 @@ class Core:
             if self._closed:
                 raise StateError(f"The memory {self.place} is closed; open it again.")
             yield
+
+
+def _is_sound(text: str) -> bool:
+    try:
+        content_of(text=text)
+    except UsageError:
+        return False
+    return True

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from anima.memory import patterns, values
-from anima.memory.claims import USER, Claim, Slot
+from anima.memory.claims import PLENTY, USER, Claim, Slot
 from anima.memory.vocabulary import (
     EVENTS,
     HOLLOW,
@@ -38,6 +38,10 @@ _FIXED: Final = re.compile(
 
 def slot_of(name: str) -> Slot | None:
     """The slot that “my dog's name” or “the wifi password” names; None for what names none."""
+    of_owned = patterns.OF_OWNED.fullmatch(name)
+    if of_owned is not None and of_owned["o"].casefold() not in NO_NAME:
+        thing = re.sub(r"^(?:my|our|the)\s+", "", of_owned["a"], flags=re.IGNORECASE)
+        return (values.subject_of(of_owned["o"]), values.attribute_of(f"{of_owned['n']} {thing}"))
     of_person = patterns.OF_PERSON.fullmatch(name)
     owned = patterns.OWNED.fullmatch(name) if of_person is None else of_person
     if owned is not None and (owned["o"].casefold() in RELATIONS or of_person is not None):
@@ -175,4 +179,14 @@ def kind_of_people(said: str) -> bool:
 
 
 def claim(slot: Slot, value: str, *, many: bool = False, holds: bool = True) -> Claim:
-    return Claim(subject=slot[0], attribute=slot[1], value=value, many=many, holds=holds)
+    subject, attribute = slot
+    attribute = _RENAMED.get(attribute, attribute)
+    if attribute == "phone" and value and sum(map(str.isdigit, value)) < _FEWEST_DIGITS:
+        # “My phone is a Pixel” says what it is and not how to call it.
+        attribute = "phone model"
+    many = many or attribute in PLENTY
+    return Claim(subject=subject, attribute=attribute, value=value, many=many, holds=holds)
+
+
+_RENAMED: Final = {"alarm time": "wake-up time"}
+_FEWEST_DIGITS: Final = 3

@@ -6,16 +6,14 @@ Johnson, Douze and Jégou, arXiv 1702.08734; Malkov and Yashunin, arXiv 1603.093
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anima.errors import UsageError
 from anima.memory.line import Vector
-from anima.memory.vectors import Near, Numbers, Seqs, VectorIndex, require_width, unit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from anima.memory.vectors import Near, Numbers, Seqs, VectorIndex, mean_cosine, require_width, unit
 
 _LINKS = 32
 _PENDING = 1024
@@ -102,6 +100,17 @@ class FaissIndex:
             return 0.0
         require_width(vector, self._total.size)
         return float(self._total @ unit(vector)) / len(self._rows)
+
+    def keys(self, seqs: Seqs) -> NDArray[np.float32]:
+        self._settle()
+        found = np.zeros((seqs.size, self._total.size), np.float32)
+        rows = np.fromiter((self._rows.get(seq, -1) for seq in seqs.tolist()), np.int64, seqs.size)
+        if (rows >= 0).any():
+            found[rows >= 0] = self._index.reconstruct_batch(rows[rows >= 0])
+        return found
+
+    def density(self) -> float:
+        return mean_cosine(self._total, len(self._rows))
 
     def _settle(self) -> None:
         """Let the index hold what it should, before it is asked."""

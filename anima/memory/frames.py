@@ -22,6 +22,11 @@ _BEGINS = re.compile(r"(?:i|i'm|i've|we|we're|we've|my|our|the)\s", re.IGNORECAS
 _CUE = re.compile(
     r"[\s,]+(?:now|anymore|instead|these days|currently|again|too|as well)$", re.IGNORECASE
 )
+_PAST = re.compile(
+    r"(?:i|we)\s+(?:\w+ed|took|went|was|were|ate|saw|had|did|got|made|met|lost|won|found|bought|read|ran|knew|came"
+    r"|thought|said|told|felt|drove|flew|wrote|spent|slept)\b",
+    re.IGNORECASE,
+)
 _CALENDAR: Final = DAYS | MONTHS | {f"{day}s" for day in DAYS}
 
 
@@ -30,6 +35,9 @@ def framed(clause: Clause) -> Claim | None:
     text = _CUE.sub("", clause.text)
     words = text.split()
     if not _FEWEST <= len(words) <= _MOST or _BEGINS.match(text) is None:
+        return None
+    if _PAST.match(text):
+        # What happened cannot have happened otherwise.
         return None
     frame, taken = [], []
     for at, word in enumerate(words):

@@ -108,7 +108,8 @@ class Intervals:
                 heir = self._closings[each]
                 slots = heir.slots & closing.slots
                 # Two lines whose order was settled both ways must not send this round in circles.
-                if slots and heir.by != seq and (heir.seq, closing.seq) not in seen:
+                shared = slots or (heir.whole and not closing.slots)
+                if shared and heir.by != seq and (heir.seq, closing.seq) not in seen:
                     seen.add((heir.seq, closing.seq))
                     waiting.append(
                         Closing(

@@ -80,10 +80,11 @@ class Keeping(Writing):
         passed over, and returned are the lines alone. Raises UsageError that names the place of one
         that cannot be, or that claims the anchor of another line, and StorageError.
         """
-        with self._locked():
+        lines = list(exchange.read(file, name, kinds=(LINE, CLOSE, MERGE)))
+        with self._locked(), self._encoding(self._unencoded(lines)):
             drafts: list[Draft] = []
             now: dict[int, int] = {}
-            for each in exchange.read(file, name, kinds=(LINE, CLOSE, MERGE)):
+            for each in lines:
                 draft = self._line_draft(each, now) if each.kind == LINE else self._after(each, now)
                 drafts += [] if draft is None else [draft]
                 if draft is not None and each.kind == LINE and each.seq:
@@ -123,7 +124,10 @@ class Keeping(Writing):
         """
         with self._locked():
             fresh = [self._is_new(each) for each in given]
-            drafts = [self._draft_of(each) for each, new in zip(given, fresh, strict=True) if new]
+            with self._encoding(self._unencoded(given)):
+                drafts = [
+                    self._draft_of(each) for each, new in zip(given, fresh, strict=True) if new
+                ]
             written = iter(self.commit(drafts))
             return [
                 next(written) if new else self.line(each.anchor or "")
@@ -142,6 +146,16 @@ class Keeping(Writing):
             )
         except UsageError as error:
             raise UsageError(f"{given.place}: {error}") from error
+
+    def _unencoded(self, given: Sequence[exchange.Given]) -> Sequence[str]:
+        """The texts of new lines that have no key yet."""
+        return [
+            each.text
+            for each in given
+            if each.kind == LINE
+            and self._own_key(each) is None
+            and self._standing.by_anchor(each.anchor or "") is None
+        ]
 
     def _own_key(self, given: exchange.Given) -> object:
         """The key as it is given, None for one that another encoder made of a text."""

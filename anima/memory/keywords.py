@@ -24,6 +24,9 @@ _MOST_WORDS: Final = 32
 _READ: Final = 20_000
 """Characters of a question whose words are considered."""
 
+_LOOKED_AT: Final = 4000
+"""Characters of a line that are given back to be looked at."""
+
 _COMMON: Final = 0.2
 """A word that this share of the lines has is left out beside rarer ones: it costs much, tells little."""
 
@@ -62,11 +65,13 @@ class Hits(NamedTuple):
 class Asked:
     """The words of a question that are looked up, each with its inverse document frequency.
 
-    `mass` is the sum of all of them, of those no line has as well.
+    `mass` is the sum of all of them, of those no line has as well; `rarest` is that of a
+    word which one line has.
     """
 
     weights: dict[str, float]
     mass: float
+    rarest: float = 0.0
 
 
 class KeywordIndex:
@@ -119,6 +124,7 @@ class KeywordIndex:
         return Asked(
             weights={word: every[word] for word in kept},
             mass=math.fsum(every[each] for each in kept),
+            rarest=_idf(1, lines + _PADDING),
         )
 
     def search(self, asked: Asked, most: int) -> Hits:
@@ -146,6 +152,16 @@ class KeywordIndex:
                 covered[seq] += weight / asked.mass
         return covered
 
+    def beginnings(self, seqs: Sequence[int]) -> dict[int, str]:
+        """How these lines begin, with a space around each character of an unspaced script."""
+        self._write()
+        marks = ", ".join("?" * len(seqs))
+        rows = self._connection.execute(
+            f"SELECT rowid, substr(text, 1, {_LOOKED_AT}) FROM lines WHERE rowid IN ({marks})",
+            tuple(seqs),
+        )
+        return dict(rows.fetchall())
+
     def _having(self, word: str, seqs: Sequence[int]) -> list[int]:
         if not seqs or not self._frequency(word):
             return []
@@ -157,9 +173,7 @@ class KeywordIndex:
         return [row[0] for row in rows]
 
     def _idf(self, word: str) -> float:
-        """ln(1 + (n − f + ½) / (f + ½)) of a word that f of n lines have; never negative."""
-        count, lines = self._frequency(word), len(self._seqs) + _PADDING
-        return math.log1p((lines - count + 0.5) / (count + 0.5))
+        return _idf(self._frequency(word), len(self._seqs) + _PADDING)
 
     def _frequency(self, word: str) -> int:
         # Counting a frequent word takes milliseconds: what was counted holds while the number of
@@ -197,6 +211,11 @@ class KeywordIndex:
                 ((-number, _NOTHING) for number in range(1, _PADDING + 1)),
             )
         return connection
+
+
+def _idf(count: int, lines: int) -> float:
+    """ln(1 + (n − f + ½) / (f + ½)) of a word that f of n lines have; never negative."""
+    return math.log1p((lines - count + 0.5) / (count + 0.5))
 
 
 def content_words(text: str) -> list[str]:

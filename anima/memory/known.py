@@ -6,13 +6,13 @@ Built when it is first asked for and never stored: rules that get better read ol
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from anima.memory import slots, values
 from anima.memory.claims import USER, Claim, Slot
-from anima.memory.clauses import LONGEST
+from anima.memory.clauses import LONGEST, without_reminder
 from anima.memory.line import LINE, RACE, Line
 from anima.memory.vocabulary import CONTENTLESS, NUMBERS, WORD_SYNONYMS
 
@@ -71,6 +71,7 @@ class Known:
 
     def hold(self, reading: Reading) -> None:
         """Let a reading count, of a line that is or is about to be."""
+        reading = self._bound(reading)
         self._readings[reading.seq] = reading
         self._in_force.add(reading.seq)
         for index, name in self._places(reading):
@@ -152,6 +153,20 @@ class Known:
         """How many journalled races a line was in that left no other record."""
         return sum(1 for target in self._races.values() if target == seq)
 
+    def _bound(self, reading: Reading) -> Reading:
+        """A reading whose “from tea to coffee” is a claim in the slot that had tea."""
+        if all(claim.attribute or not claim.old or not claim.value for claim in reading.claims):
+            return reading
+        claims = []
+        for claim in reading.claims:
+            slots = {c.slot for _, c in self.with_value(claim.old) if c.holds and c.attribute}
+            if claim.attribute or not claim.value or len(slots) != 1:
+                claims.append(claim)
+                continue
+            ((subject, attribute),) = slots
+            claims.append(replace(claim, subject=subject, attribute=attribute, known=False))
+        return replace(reading, claims=claims)
+
     def _newest(self, seqs: Iterable[int]) -> Sequence[Reading]:
         found = [self._readings[seq] for seq in seqs]
         return sorted(found, key=lambda each: (each.when, each.seq), reverse=True)
@@ -170,7 +185,7 @@ class Known:
 
 def read(seq: int, role: str, when: datetime, text: str) -> Reading:
     """Read one line. Only a person's own words make claims."""
-    claims = slots.extract(text) if role == USER else ()
+    claims = [_dated(each, when) for each in slots.extract(text)] if role == USER else ()
     return Reading(
         seq=seq,
         role=role,
@@ -178,9 +193,14 @@ def read(seq: int, role: str, when: datetime, text: str) -> Reading:
         form=form_of(text, when),
         claims=claims,
         rest=slots.rest(text, claims) if claims else 0,
-        words=_words(text),
+        words=_words(without_reminder(text)),
         marks=_marks(text),
     )
+
+
+def _dated(claim: Claim, when: datetime) -> Claim:
+    """A claim about “in two weeks” as one about a date, by when it was said."""
+    return replace(claim, value=values.on_date(claim.value, when)) if claim.value else claim
 
 
 def form_of(text: str, when: datetime) -> str:

@@ -61,7 +61,7 @@ def mixture_bias(logits: Tensor, tokens: Tensor, weights: Tensor, share: float) 
     if share == 0:
         return None
     kept = torch.log1p(torch.tensor(-share, dtype=torch.float64))
-    ids, places = tokens.unique(return_inverse=True)
+    ids, places = torch.unique(tokens, return_inverse=True)
     mass = torch.zeros(len(ids), dtype=torch.float64).index_add_(0, places, weights.double())
     log_p = logits.double().log_softmax(-1)[ids]
     added = torch.logaddexp(kept, (share * mass).log() - log_p)

@@ -42,6 +42,7 @@ MODEL: Final = "model"
 _LOOKED_AT = 5  # lines that are looked at for each that may be quoted
 _DRAWN = 64  # newest lines among which a control draws
 _TRIED = 8  # other texts for which it looks
+_AHEAD = 20  # lines read ahead at once: a turn that begins meanwhile waits no longer than for them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,15 @@ class MemoryOrgan:
         said = Said(text=text, role="user", timestamp=self._clock(), context=context)
         (decision,) = self._decided(self.memory, [said])
         return _made(said, decision)
+
+    def read_ahead(self) -> bool:
+        """Read what a few more lines claim, for the next race; whether any are left."""
+        if self.memory is None or not self._rules.race:
+            return False
+        try:
+            return self.memory.read_claims(_AHEAD) > 0
+        except StateError:
+            return False  # closed meanwhile
 
     def rehearse(self, recorded: Mapping[str, Any]) -> None:
         """Quote what a recorded turn quoted, in the next turn and for it alone; looks up nothing.
@@ -295,9 +305,7 @@ class MemoryOrgan:
             return [], True, None
         try:
             # More than are quoted: what was only asked before stands among what was told.
-            reply = memory.ask(
-                text, _LOOKED_AT * self._rules.lines, explain=True, without=known
-            )
+            reply = memory.ask(text, _LOOKED_AT * self._rules.lines, explain=True, without=known)
         except UsageError:
             # A text of signs alone: nothing can be looked for.
             return [], True, None
@@ -377,7 +385,9 @@ class MemoryOrgan:
             return said, "empty"
         acting = (*running.recall.quoted, *running.into.get("lines", ()))
         quoted = [str(line["text"]) for line in acting]
-        if quoting.adds_nothing(reply, [*quoted, turn.text]):
+        # A bare yes repeats nothing of what was said, though it has no word of weight.
+        weighty = bool(quoted) or not quoting.adds_nothing(reply, ())
+        if weighty and quoting.adds_nothing(reply, [*quoted, turn.text]):
             return said, "repeats"
         marked = {**context, **step, **({"partial": True} if spoken.finish == "stopped" else {})}
         line = Said(text=reply, role="assistant", timestamp=self._clock(), context=marked)

@@ -73,4 +73,5 @@ def truncated(values: Tensor, keys: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def _core(left: Tensor, right: Tensor) -> Tensor:
     """A small matrix with the same Frobenius norm as left·rightᵀ."""
-    return torch.linalg.qr(left)[1] @ torch.linalg.qr(right)[1].T
+    core: Tensor = torch.linalg.qr(left)[1] @ torch.linalg.qr(right)[1].T
+    return core

@@ -16,12 +16,15 @@ from anima.memory.vocabulary import (
     FAMILY_COUNTED,
     LANGUAGES,
     NO_NAME,
+    NO_PLACES,
+    NOT_LIKED,
     NUMBERS,
     PROFESSIONS,
     RELATIONS,
     STATUSES,
     SUBJECTS,
     UNIVERSITIES,
+    WORKPLACES,
     alternatives,
 )
 
@@ -58,7 +61,7 @@ def _way(
     bare: bool = False,
 ) -> Way:
     # “I have four” is nobody's age: what has no verb of its own needs a form of “be”.
-    adverbs = _ADVERBS.replace("|ve|have|has", "") if bare else _ADVERBS
+    adverbs = _ADVERBS.replace("|ve|have|has|had", "") if bare else _ADVERBS
     pattern = re.compile(rf"{adverbs}{words.replace('V', '(?P<v>.+)')}", _FLAGS)
     return Way(attribute=attribute, words=pattern, fits=fits, many=many, holds=holds)
 
@@ -71,39 +74,7 @@ def is_place(phrase: str) -> bool:
     return words[0] != "the" or values.proper(phrase) or values.level(phrase) != "city"
 
 
-_NO_PLACE: Final = NO_NAME - {"the", "new", "old", "nice"} | frozenset(
-    [
-        "fear",
-        "peace",
-        "sin",
-        "harmony",
-        "denial",
-        "luxury",
-        "poverty",
-        "hope",
-        "school",
-        "college",
-        "dorms",
-        "dorm",
-        "bed",
-        "town",
-        "home",
-        "house",
-        "apartment",
-        "person",
-        "another",
-        "love",
-        "debt",
-        "pain",
-        "central",
-        "downtown",
-        "campus",
-        "outside",
-        "inside",
-        "near",
-        "far",
-    ]
-)
+_NO_PLACE: Final = NO_NAME - {"the", "new", "old", "nice"} | NO_PLACES
 
 
 def _is_school(phrase: str) -> bool:
@@ -128,46 +99,24 @@ def _is_plainly_school(phrase: str) -> bool:
     )
 
 
-def _is_employer(phrase: str) -> bool:
+def is_employer(phrase: str) -> bool:
     words = phrase.casefold().split()
     if not 1 <= len(words) <= 5 or words[0] in NO_NAME - {"the", "new", "old", "good"}:
+        return False
+    if words[-1] in {"hours", "minutes", "days", "weeks", "months", "years", "while", "time"}:
         return False
     return (
         words[0] not in {"home", "night", "nights", "least", "work"}
         and (words[0] != "the" or len(words) <= 4)
-        and (values.proper(phrase) or words[0] == "the" or words[-1] in _WORKPLACES)
+        and (values.proper(phrase) or words[0] == "the" or words[-1] in WORKPLACES)
     )
 
 
-_WORKPLACES: Final = frozenset(
-    [
-        "hospital",
-        "bank",
-        "library",
-        "school",
-        "university",
-        "company",
-        "bakery",
-        "restaurant",
-        "cafe",
-        "clinic",
-        "museum",
-        "agency",
-        "store",
-        "startup",
-        "factory",
-        "pharmacy",
-        "hotel",
-        "office",
-        "studio",
-        "lab",
-    ]
-)
-
-
-def _is_profession(phrase: str) -> bool:
+def is_profession(phrase: str) -> bool:
     words = phrase.casefold().replace("-", " ").split()
     if words and words[-1] in {"student", "intern"}:
+        return False
+    if any(word in NO_NAME or word in RELATIONS for word in words[:-1]):
         return False
     return 1 <= len(words) <= 4 and words[-1] in PROFESSIONS and words[0] not in _NO_PROFESSION
 
@@ -189,24 +138,7 @@ def _is_liked(phrase: str) -> bool:
     return 1 <= len(words) <= 4 and words[0] not in _NOT_LIKED
 
 
-_NOT_LIKED: Final = (NO_NAME - {"the", "a", "an", "my", "old", "new"}) | frozenset(
-    [
-        "him",
-        "them",
-        "me",
-        "us",
-        "yourself",
-        "everything",
-        "doing",
-        "how",
-        "when",
-        "to",
-        "being",
-        "it's",
-        "is",
-        "too",
-    ]
-)
+_NOT_LIKED: Final = NO_NAME - {"the", "a", "an", "my", "old", "new"} | NOT_LIKED
 
 
 def _is_role(phrase: str) -> bool:
@@ -233,15 +165,15 @@ WAYS: Final[Sequence[Way]] = (
          r"(?:out\s+|working\s+|there\s+)?(?:as)\s+(?:an?\s+|the\s+|their\s+|our\s+)?V", _is_role),
     _way("job", r"(?:got\s+|was\s+|were\s+|get\s+)?promoted\s+to\s+(?:an?\s+|the\s+)?V", _is_role),
     _way("job", rf"(?:{_BE}\s+)?(?:an?\s+|the\s+)(?:new\s+)?V\s+by\s+(?:trade|profession|training)\b"),
-    _way("job", r"(?:became\s+|become\s+)?(?:an?\s+|the\s+)(?:new\s+)?V", _is_profession, bare=True),
+    _way("job", r"(?:became\s+|become\s+)?(?:an?\s+|the\s+)(?:new\s+)?V", is_profession, bare=True),
     _way("employer", r"(?:work|works|working|employed|interning|intern|interns|started(?:\s+working|\s+a\s+(?:new\s+)?job)?"
          r"|got\s+(?:a\s+(?:new\s+)?)?(?:job|hired)|hired|took\s+a\s+(?:new\s+)?job|start(?:ed)?\s+work(?:ing)?)\s+"
-         r"(?:over\s+|now\s+|full[- ]time\s+|part[- ]time\s+|remotely\s+|as\s+.+?\s+)*(?:at|for|with|by)\s+V", _is_employer),
+         r"(?:over\s+|now\s+|full[- ]time\s+|part[- ]time\s+|remotely\s+|as\s+.+?\s+)*(?:at|for|with|by)\s+V", is_employer),
     _way("employer", r"(?:joined|switched\s+(?:jobs\s+)?to|changed\s+jobs\s+to)\s+(?P<v>[A-Z][\w&'.-]*(?:\s[A-Z][\w&'.-]*)*)"
-         r"(?=\s+as\b|$)", lambda p: _is_employer(p) and p[0].isupper() and p.split()[0].casefold() not in LANGUAGES),
+         r"(?=\s+as\b|$)", lambda p: is_employer(p) and p[0].isupper() and p.split()[0].casefold() not in LANGUAGES),
     _way("employer", r"(?:quit|left|resigned\s+from|retired\s+from|got\s+fired\s+from|got\s+laid\s+off\s+(?:from|by))\s+"
          r"(?:(?:my\s+)?(?:old\s+|previous\s+)?(?:job|position|role)\s+(?:at|with|for)\s+)?V",
-         lambda p: _is_employer(p) and values.proper(p), holds=False),
+         lambda p: is_employer(p) and values.proper(p), holds=False),
     _way("job|employer", r"(?:quit|left|lost|resigned\s+from|retired\s+from)\s+(?P<v>my\s+(?:old\s+)?(?:job|position))$", holds=False),
     _way("age", r"(?:turned\s+|turning\s+|aged\s+)?V", _is_age, bare=True),
     _way("allergy", r"(?:deathly\s+|severely\s+|very\s+|super\s+|highly\s+|mildly\s+)?allergic\s+to\s+V",
@@ -405,7 +337,16 @@ NAMED_THING = re.compile(
     r"(?:i|we|they)(?:'ve|\s+have)?\s+(?:just\s+|now\s+|finally\s+)?(?:renamed|named|call|called)\s+(?P<n>(?:my|our|the)\s+(?:[\w-]+\s+){0,2}?[\w-]+)\s+(?P<v>(?-i:[A-Z])[\w-]+(?:\s(?-i:[A-Z])[\w-]+)?)$",
     re.IGNORECASE,
 )
+CHANGED_THING = re.compile(
+    r"(?:they|we|i|he|she|someone|somebody)(?:'ve|\s+have|\s+has|\s+had\s+to)?\s+(?:just\s+)?"
+    r"(?:changed?|moved?|rescheduled|pushed|shifted|updated|replaced|rebooked|reset|got|have|bought)\s+"
+    r"(?:(?:back|up)\s+)?(?P<n>(?:my|our|the|an?\s+new|a\s+different)\s+(?:[\w'/-]+\s+){0,4}?[\w'/-]+)$",
+    re.IGNORECASE,
+)
+OF_OWNED = re.compile(
+    r"(?P<a>.+)\s+(?:of|for|to)\s+(?P<o>(?-i:[A-Z])[\w-]+)'s\s+(?P<n>.+)", re.IGNORECASE
+)
 TOPIC = re.compile(
-    r"(?P<n>(?:my|our|the)\s+(?:[\w'/-]+\s+){0,4}?[\w'/-]+?)\s+(?:(?:has|have|just|recently|was|got|is)\s+)*(?:changed|moved|different|new|wrong|outdated|updated|expired|rescheduled|postponed|replaced)$",
+    r"(?P<n>(?:my|our|the)\s+(?:[\w'/-]+\s+){0,4}?[\w'/-]+?)\s+(?:(?:has|have|just|recently|was|got|is|been)\s+)*(?:changed|moved|different|new|wrong|outdated|updated|expired|rescheduled|postponed|replaced)$",
     re.IGNORECASE,
 )

@@ -28,6 +28,8 @@ _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
 _WORD = re.compile(r"\w+")
 _ASKING = re.compile(
     r"(?:and |so |but |ok |okay |hey |please )?"
+    r"(?:(?:do you (?:know|remember)|can you tell me) )?"
+    r"(?:(?:in|at|on|to|from|for|by|with|of|about|until|since) )?"
     r"(?:what|who|whom|whose|where|when|which|why|how)\b[^.!?]*\?",
     re.IGNORECASE,
 )

@@ -101,7 +101,7 @@ class Plan:
     target: int = 0
     closes: Sequence[Close] = ()
     candidates: Mapping[str, float] = field(default_factory=dict)
-    by: Literal["rules", "likelihood"] = "rules"
+    by: Literal["rules", "likelihood", "likeness"] = "rules"
     contested: bool = False
 
     @property
@@ -225,17 +225,15 @@ class Race:
 
     def _close(self, old: Reading | None, slots: set[Slot], by: int, when: float) -> Close:
         assert old is not None
+        telling = _telling(old)
         left = {
             claim.slot
-            for claim in old.claims
+            for claim in telling
             if math.isinf(self.intervals.slot_closed_at(old.seq, claim.slot))
         }
         # Two things that one line likes are two claims of one slot: closing one leaves the other.
-        whole = (
-            old.rest <= LITTLE
-            and left <= slots
-            and len(old.claims) <= len(slots | _gone(old, left))
-        )
+        gone = {claim.slot for claim in telling} - left
+        whole = old.rest <= LITTLE and left <= slots and len(telling) <= len(slots | gone)
         return Close(target=old.seq, when=when, by=by, slots=sorted(slots), whole=whole)
 
     def _same(self, new: Reading, claims: Sequence[Claim]) -> Reading | None:
@@ -247,9 +245,8 @@ class Race:
         for old, _ in self.known.holders(claims[0].slot):
             if old.seq != new.seq and old.when <= new.when and self._open(old.seq):
                 held = [claim for claim in old.claims if claim.holds]
-                if _no_more_words(new, old) and all(
-                    any(_covers(each, claim) for each in held) for claim in claims
-                ):
+                said = all(claim.all_said for claim in claims) or _no_more_words(new, old)
+                if said and all(any(_covers(each, claim) for each in held) for claim in claims):
                     return old
         return None
 
@@ -331,8 +328,10 @@ def _ruled(plan: Plan, *losers: Kind) -> Plan:
     return replace(plan, candidates={plan.kind: 1.0, **dict.fromkeys(losers, 0.0)})
 
 
-def _gone(old: Reading, left: set[Slot]) -> set[Slot]:
-    return {claim.slot for claim in old.claims} - left
+def _telling(old: Reading) -> Sequence[Claim]:
+    """The claims for which a line is kept: what holds, and what ended only where nothing holds."""
+    sure = [claim for claim in old.claims if claim.attribute and not claim.known] or old.claims
+    return [claim for claim in sure if claim.holds] or sure
 
 
 def _contradict(new: Claim, old: Claim) -> bool:
@@ -344,7 +343,13 @@ def _contradict(new: Claim, old: Claim) -> bool:
         return not new.value or values.agree(new.value, old.value)
     if new.old and values.agree(new.old, old.value) and new.value != old.value:
         return True
-    if new.corrects and not new.many and set(old.value.split()) < set(new.value.split()):
+    few, most = sorted((set(new.value.split()), set(old.value.split())), key=len)
+    if (
+        new.corrects
+        and not new.many
+        and few < most
+        and (len(old.value) < len(new.value) or _dated(new))
+    ):
         # “I'm the head baker now” takes the place of the baker.
         return True
     if (new.many and not new.corrects) or values.agree(new.value, old.value):
@@ -354,6 +359,10 @@ def _contradict(new: Claim, old: Claim) -> bool:
         return old.many and new.attribute not in PLENTY
     # “I have a dog named Rex” leaves room for another dog, unless this corrects it.
     return not old.many or new.corrects
+
+
+def _dated(claim: Claim) -> bool:
+    return claim.attribute.endswith((" day", "birthday"))
 
 
 def _covers(held: Claim, claim: Claim) -> bool:

@@ -4,19 +4,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from anima.errors import UsageError
-from anima.memory import race
 from anima.memory.book import Draft
-from anima.memory.known import Known, Reading, read
 from anima.memory.line import CLOSE, LINE, MERGE, RACE, Line, content_of, header_of
-from anima.memory.race import Close, Decision, Likelihood, Plan, Said
 from anima.memory.recall import Question
-from anima.memory.values import attribute_of, subject_of
 from anima.memory.writing import Writing
+
+if TYPE_CHECKING:
+    # The rules' patterns take as long to compile as all else that a question needs.
+    from anima.memory.known import Known, Reading
+    from anima.memory.race import Close, Decision, Likelihood, Plan, Said
 
 _NEAR = 0.95  # cosine above which two lines may be one
 _LOOKED_AT = 5
+_READ_OVER = 24  # lines that are found for the reader of pairs, other people's among them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +43,7 @@ class Held:
 class _Planned:
     """A plan with the drafts that it becomes, the first of which gets the number `first`."""
 
-    plan: Plan
+    plan: "Plan"
     first: int
     drafts: Sequence[Draft]
     has_line: bool
@@ -50,15 +53,15 @@ class Racing(Writing):
     """The part of a memory that knows what its lines claim."""
 
     def race(
-        self, said: Sequence[Said], *, likelihood: Likelihood | None = None
-    ) -> Sequence[Decision]:
+        self, said: "Sequence[Said]", *, likelihood: "Likelihood | None" = None
+    ) -> "Sequence[Decision]":
         """Remember what was said by race and trace, all of it in one durable commit.
 
         Each is decided as though those before it were written; see `race` for how. `likelihood`
         lets the model score the candidates where there is a choice. Raises UsageError for what
         cannot be kept and StorageError; then nothing of it is there.
         """
-        with self._locked():
+        with self._locked(), self._encoding([each.text for each in said]):
             known = self._known()
             planned: list[_Planned] = []
             taken: dict[int, Line] = {}
@@ -93,6 +96,8 @@ class Racing(Writing):
         "user" or "I" is the person, "my sister" or a name somebody else; "city", "home" and the
         like are one attribute. What has a day, a time and a place is found by its plain name.
         """
+        from anima.memory.values import attribute_of, subject_of
+
         with self._locked():
             known = self._known()
             slot = (subject_of(subject), attribute_of(attribute))
@@ -109,7 +114,9 @@ class Racing(Writing):
             found = self._existing(self.find(line))
             return found.timestamp, _moment(self._standing.intervals.closed_at(found.seq))
 
-    def _span(self, reading: Reading, attribute: str, value: str, *, holds: bool) -> Held:
+    def _span(self, reading: "Reading", attribute: str, value: str, *, holds: bool) -> Held:
+        from anima.memory.race import confidence
+
         line = self._existing(reading.seq)
         intervals = self._standing.intervals
         closings = [slot for slot in intervals.slots_closed(reading.seq) if slot[1] == attribute]
@@ -125,28 +132,56 @@ class Racing(Writing):
             holds=holds,
             since=line.timestamp,
             until=_moment(until),
-            confidence=race.confidence(lost),
+            confidence=confidence(lost),
         )
 
-    def _known(self) -> Known:
-        """What the lines claim, read now where it was not asked for since the memory was opened."""
+    def read_claims(self, limit: int) -> int:
+        """Read what up to `limit` more lines claim, ahead of the first race; returns how many are left.
+
+        Races need it of every line, and it takes a fraction of a millisecond a line: whoever has
+        time calls this until it returns 0. What it does changes no decision.
+        """
+        from anima.memory.known import read
+
+        with self._locked():
+            standing = self._standing
+            if standing.known is not None:
+                return 0
+            last = min(standing.read_to + limit, self.count)
+            for seq in range(standing.read_to + 1, last + 1):
+                if standing.history.in_force(seq) and standing.history.kind(seq) == LINE:
+                    line = self._existing(seq)
+                    standing.ahead[seq] = read(seq, line.role, line.timestamp, line.text)
+            standing.read_to = last
+            return self.count - last
+
+    def _known(self) -> "Known":
+        """What the lines claim, read now as far as `read_claims` has not read it."""
+        from anima.memory.known import Known
+
         standing = self._standing
         if standing.known is None:
             known = Known()
             for seq in range(1, self.count + 1):
-                if standing.history.in_force(seq) and standing.history.kind(seq) in (LINE, RACE):
+                if seq in standing.ahead:
+                    known.hold(standing.ahead[seq])
+                elif standing.history.in_force(seq) and standing.history.kind(seq) in (LINE, RACE):
                     known.add(self._existing(seq))
             standing.known = known
+            standing.ahead.clear()
         return standing.known
 
     def _planned(
         self,
-        said: Said,
+        said: "Said",
         first: int,
         taken: Mapping[int, Line],
-        likelihood: Likelihood | None,
+        likelihood: "Likelihood | None",
     ) -> _Planned:
         """The plan for one thing said; `taken` are the lines of this commit that come before it."""
+        from anima.memory import race
+        from anima.memory.known import read
+
         when = _aware(self._clock() if said.timestamp is None else said.timestamp)
         if not said.text.strip():
             raise UsageError("There is nothing to remember: the text is empty. Give some text.")
@@ -164,6 +199,7 @@ class Racing(Writing):
                 role=said.role, timestamp=when, valence=said.valence,
             )  # fmt: skip
             plan = judge.decide(new, said.text, self._near(draft))
+            plan = self._read_over(plan, new, draft, taken)
         if plan.kind == "merge":
             target = taken.get(plan.target) or self._existing(plan.target)
             plan = race.in_session(plan, said.context, target.context)
@@ -183,7 +219,32 @@ class Racing(Writing):
         found = self._recall.search(Question(vector=key, now=now), _LOOKED_AT).found
         return [each.seq for each in found]
 
-    def _drafts(self, plan: Plan, said: Said, when: datetime, draft: Draft | None) -> list[Draft]:
+    def _read_over(
+        self, plan: "Plan", new: "Reading", draft: Draft, taken: Mapping[int, Line]
+    ) -> "Plan":
+        """The plan, with what the learned reader of pairs closes where the rules have no say."""
+        from anima.memory import likeness
+        from anima.memory.replacing import replacing_for
+
+        name = getattr(self._encoder, "name", None)
+        reader = None if name is None else replacing_for(name)
+        if reader is None or not likeness.may_replace(plan, reader, new, draft.content.key):
+            return plan
+        question = Question(vector=draft.content.key, now=draft.header.timestamp)
+        found = [each.seq for each in self._recall.search(question, _READ_OVER).found]
+        intervals = self._standing.intervals
+        olds = [
+            likeness.Older(reading=reading, text=line.text, key=line.content.key)
+            for line in (taken.get(seq) or self._existing(seq) for seq in {*found, *taken})
+            if (reading := self._known().reading(line.seq)) is not None
+            and line.content.key is not None
+            and math.isinf(intervals.closed_at(line.seq))
+        ]
+        return likeness.read_over(plan, reader, new, draft.content, olds)
+
+    def _drafts(
+        self, plan: "Plan", said: "Said", when: datetime, draft: Draft | None
+    ) -> list[Draft]:
         """The records of a plan: a line and what it closes, a merge, or a journal alone."""
         if plan.kind == "merge":
             header = header_of(kind=MERGE, role=said.role, timestamp=when, target=plan.target)
@@ -196,11 +257,11 @@ class Racing(Writing):
         closings = [_closing(each, plan) for each in plan.closes]
         return [draft, *closings, *([self._journalled(plan, when)] if plan.contested else [])]
 
-    def _journalled(self, plan: Plan, when: datetime) -> Draft:
+    def _journalled(self, plan: "Plan", when: datetime) -> Draft:
         header = header_of(kind=RACE, role="", timestamp=when, target=plan.target)
         return Draft(header=header, content=content_of(context={"race": plan.journal}))
 
-    def _count_in(self, one: _Planned, known: Known) -> Mapping[int, Line]:
+    def _count_in(self, one: _Planned, known: "Known") -> Mapping[int, Line]:
         """Let what is about to be written count for what is decided next."""
         lines = [
             Line(seq=one.first + at, anchor="", header=draft.header, content=draft.content)
@@ -212,7 +273,7 @@ class Racing(Writing):
         return {line.seq: line for line in lines}
 
 
-def _closing(close: Close, plan: Plan) -> Draft:
+def _closing(close: "Close", plan: "Plan") -> Draft:
     when = datetime.fromtimestamp(close.when, UTC)
     context = {
         "by": close.by,
@@ -224,7 +285,9 @@ def _closing(close: Close, plan: Plan) -> Draft:
     return Draft(header=header, content=content_of(context=context))
 
 
-def _decision(one: _Planned, lines: Sequence[Line]) -> Decision:
+def _decision(one: _Planned, lines: Sequence[Line]) -> "Decision":
+    from anima.memory.race import Decision
+
     own = [line for line in lines if one.first <= line.seq < one.first + len(one.drafts)]
     plan = one.plan
     return Decision(

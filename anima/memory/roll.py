@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,21 @@ from anima.memory.intervals import Intervals
 from anima.memory.line import CLOSE, LINE, Line
 
 _FIRST = 64
+_USER: Final = "user"
 
 
 @dataclass(kw_only=True)
 class Roll:
     """Follows what comes into force and leaves it; told of every record, as a recall is.
 
-    `times` are in unix seconds, `novelties` as of the writing, both `[count + 1]` by number.
+    `times` are in unix seconds, `novelties` as of the writing, `by_user` is who said it, each
+    `[count + 1]` by number.
     """
 
     intervals: Intervals = field(default_factory=Intervals)
     times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FIRST))
     novelties: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FIRST))
+    by_user: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
     _alive: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
     _closed: NDArray[np.float64] = field(default_factory=lambda: np.full(_FIRST, math.inf))
     _size: int = 1
@@ -48,6 +52,7 @@ class Roll:
             self._doubt_all()
         self._alive[line.seq] = True
         self.times[line.seq] = line.timestamp.timestamp()
+        self.by_user[line.seq] = line.role == _USER
         self.novelties[line.seq] = 0.0 if line.novelty is None else line.novelty
 
     def drop(self, seq: int) -> None:
@@ -65,20 +70,25 @@ class Roll:
         self._left.clear()
         self._alive[:], self._closed[:], self._size = False, math.inf, 1
 
-    def counts(self, as_of: datetime | None, without: Collection[int] = ()) -> NDArray[np.bool_]:
-        """Which lines there are, `[count + 1]` by number: in force, said by then, and still so."""
-        there = self._counting(as_of)
+    def counts(
+        self, as_of: datetime | None, without: Collection[int] = (), *, closed: bool = False
+    ) -> NDArray[np.bool_]:
+        """Which lines there are, `[count + 1]` by number: in force, said by then, and still so.
+
+        With `closed`, those that hold no longer are there as well.
+        """
+        there = self._counting(as_of, closed=closed)
         there[[seq for seq in without if seq < self._size]] = False
         return there
 
-    def _counting(self, as_of: datetime | None) -> NDArray[np.bool_]:
+    def _counting(self, as_of: datetime | None, *, closed: bool) -> NDArray[np.bool_]:
         self._settle()
-        alive, closed = self._alive[: self._size], self._closed[: self._size]
-        if as_of is None:
-            there: NDArray[np.bool_] = alive & np.isinf(closed)
+        when = math.inf if as_of is None else as_of.timestamp()
+        there: NDArray[np.bool_] = self._alive[: self._size] & (self.times[: self._size] <= when)
+        if closed:
             return there
-        when = as_of.timestamp()
-        return alive & (self.times[: self._size] <= when) & (closed > when)
+        ends = self._closed[: self._size]
+        return there & (np.isinf(ends) if as_of is None else ends > when)
 
     def newest_first(
         self, ranked: Iterable[int], there: NDArray[np.bool_], as_of: datetime | None
@@ -131,5 +141,6 @@ class Roll:
         more = max(self._size, 2 * self.times.size) - self.times.size
         self.times = np.concatenate([self.times, np.zeros(more)])
         self.novelties = np.concatenate([self.novelties, np.zeros(more)])
+        self.by_user = np.concatenate([self.by_user, np.zeros(more, np.bool_)])
         self._alive = np.concatenate([self._alive, np.zeros(more, np.bool_)])
         self._closed = np.concatenate([self._closed, np.full(more, math.inf)])

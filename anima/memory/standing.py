@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from anima.memory.arguments import Widths
 from anima.memory.history import History
 from anima.memory.intervals import Intervals
-from anima.memory.known import Known
 from anima.memory.line import SHORT, Line
 from anima.memory.recall import Recall
+
+if TYPE_CHECKING:
+    from anima.memory.known import Known, Reading
 
 
 @dataclass(kw_only=True)
@@ -16,14 +19,17 @@ class Standing:
     """Follows every line that is read or written, and keeps `recall` told of what is in force.
 
     `read` gives a line again by its number, for those that a rewind brings back. `known` is None
-    until somebody asks what lines claim.
+    until somebody asks what lines claim; `ahead` are readings that were made before that, of the
+    lines in force up to `read_to`.
     """
 
     recall: Recall
     read: Callable[[int], Line]
     history: History = field(default_factory=History)
     intervals: Intervals = field(default_factory=Intervals)
-    known: Known | None = None
+    known: "Known | None" = None
+    ahead: "dict[int, Reading]" = field(default_factory=dict)
+    read_to: int = 0
     widths: Widths = field(default_factory=Widths)
     _by_anchor: dict[str, int] = field(default_factory=dict)
     _told: set[int] = field(default_factory=set)
@@ -55,6 +61,7 @@ class Standing:
             elif not counts and seq in self._told:
                 self._told.discard(seq)
                 self.intervals.drop(seq)
+                self.ahead.pop(seq, None)
                 if self.known is not None:
                     self.known.drop(seq)
                 self.recall.drop(seq)

@@ -1,12 +1,12 @@
 """What one clause states of a person or a thing; knows nothing of texts and of other claims."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from anima.memory import facets, patterns, values
-from anima.memory.claims import HOME, USER, Claim, Slot
+from anima.memory import facets, patterns, people, sayings, values
+from anima.memory.claims import PLENTY, USER, Claim, Slot, Told
 from anima.memory.clauses import Clause
 from anima.memory.vocabulary import HOLLOW, NO_NAME, RELATIONS
 
@@ -14,19 +14,12 @@ _LONGEST: Final = 200
 """Characters of a clause that are read: a claim needs no more."""
 
 _LATER_END = re.compile(r"\b(ends?|arrives?|closes?)\b")
-_WORK_ENDS = re.compile(r"\s+(?:at|for|in|with|and|on|from|near|under)\s+.*$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """The claims of a clause, and of whom and of what it spoke for the clauses after it.
-
-    `claims` may hold one without an attribute and without an old value, for “not X” to complete.
-    """
-
-    claims: Sequence[Claim] = ()
-    person: str = ""
-    topic: Slot | None = None
+_DROPPED = re.compile(
+    r"(?:just\s+|finally\s+|recently\s+)?(?:moved|started|switched|swapped|traded|bought|sold|quit|left|joined"
+    r"|changed|replaced|upgraded|became|adopted|retired|relocated|working|living|driving|using|got"
+    r"|finished)\s",
+    re.IGNORECASE,
+)
 
 
 def read(clause: Clause, topic: Slot | None) -> Told:
@@ -35,7 +28,10 @@ def read(clause: Clause, topic: Slot | None) -> Told:
     contrast = patterns.NOT_BUT.fullmatch(text) if " but " in text else None
     if contrast is not None and (clause.ended or re.search(r"\bnot\b", contrast["s"])):
         return _contrasted(clause, contrast, topic)
-    told = _first(text, topic, corrects=clause.corrects)
+    if _DROPPED.match(text):
+        # “Moved to Oslo” leaves out who did.
+        text = f"I {text}"
+    told = _with_sayings(text, topic, _first(text, topic, corrects=clause.corrects))
     placed = [
         replace(
             each,
@@ -46,6 +42,31 @@ def read(clause: Clause, topic: Slot | None) -> Told:
         for each in told.claims
     ]
     return replace(told, claims=placed)
+
+
+def _with_sayings(text: str, topic: Slot | None, told: Told) -> Told:
+    """What the patterns and the sayings tell, which are surer of what has the same name."""
+    heard = sayings.heard(text, topic)
+    if not heard.claims:
+        return told if told.claims or told.topic else replace(told, topic=heard.topic)
+    slots = {each.slot for each in heard.claims}
+    others = [
+        each
+        for each in told.claims
+        if each.slot not in slots
+        and (not each.many or each.attribute == "name" or _beside(each, heard.claims))
+    ]
+    return Told(
+        claims=[*heard.claims, *others],
+        person=told.person or heard.person,
+        topic=heard.topic,
+    )
+
+
+def _beside(claim: Claim, heard: Sequence[Claim]) -> bool:
+    """Whether a loose claim says something else: not “likes” of what is the favourite anyway."""
+    words = set(claim.value.split())
+    return claim.attribute in PLENTY and not any(words & set(each.value.split()) for each in heard)
 
 
 def _contrasted(clause: Clause, contrast: re.Match[str], topic: Slot | None) -> Told:
@@ -70,11 +91,11 @@ def _first(text: str, topic: Slot | None, *, corrects: bool) -> Told:
         return switched
     for reading in (
         _changed,
-        _about_me,
-        _about_relative,
+        people.about_me,
+        people.about_relative,
         _owned_by_name,
         _about_thing,
-        _about_named,
+        people.about_named,
         _inverse,
     ):
         told = reading(text, topic)
@@ -179,126 +200,6 @@ def _kept(text: str) -> Told:
     return Told()
 
 
-def _about_me(text: str, topic: Slot | None) -> Told:
-    called = patterns.CALL_ME.fullmatch(text)
-    if called is not None:
-        name = values.trimmed(called["v"])
-        for_good = re.search(
-            r"\b(?:now|from now on|instead|actually)\b", called["v"], re.IGNORECASE
-        )
-        if not values.is_name(name, strong=bool(for_good)):
-            return Told()
-        return Told(
-            claims=[facets.claim((USER, "name" if for_good else "nickname"), values.value_of(name))]
-        )
-    reached = patterns.REACHED.fullmatch(text)
-    if reached is not None:
-        how = values.trimmed(reached["v"])
-        kind = "email" if "@" in how else "phone" if values.identifier(how) else ""
-        return Told(claims=[facets.claim((USER, kind), values.value_of(how))] if kind else ())
-    parted = patterns.PARTED.match(text)
-    if parted is not None:
-        ended = facets.claim(("user's partner", "name"), values.value_of(parted["v"]), holds=False)
-        return Told(claims=[ended])
-    home = patterns.HOME_IS.fullmatch(text)
-    if home is not None and patterns.is_place(values.trimmed(home["v"])):
-        place = values.trimmed(home["v"])
-        return Told(claims=[facets.claim((USER, values.level(place)), values.value_of(place))])
-    named = patterns.NAMES.fullmatch(text)
-    if named is not None and values.is_name(values.trimmed(named["v"])):
-        return Told(
-            claims=[facets.claim((USER, "name"), values.value_of(values.trimmed(named["v"])))]
-        )
-    for reading in (_has_named, _counted):
-        claims = reading(text)
-        if claims:
-            subject = claims[0].subject
-            person = "" if subject == USER else subject.replace("user's", "my", 1)
-            return Told(claims=claims, person=person)
-    first = patterns.FIRST.match(text)
-    if first is None:
-        return Told()
-    claims = list(_ways(USER, text[first.end() :]))
-    return Told(claims=claims) if claims else _has_event(text)
-
-
-def _has_event(text: str) -> Told:
-    """“I have a dentist appointment on Monday”, beside which there may be others."""
-    has = patterns.HAVE_EVENT.fullmatch(text)
-    slot = None if has is None else facets.slot_of(f"my {has['n']}")
-    if has is not None and slot is not None and facets.event(slot):
-        found = facets.facets(slot, has["v"], moved=False, mine=True)
-        return Told(claims=[replace(each, many=True) for each in found], topic=slot)
-    at = patterns.AM_AT.fullmatch(text)
-    if at is None or not values.short(values.trimmed(at["v"])):
-        return Told()
-    # Where somebody is says nothing, unless “not in Oslo” after it says what it replaces.
-    return Told(
-        claims=[
-            Claim(
-                subject=USER,
-                attribute="",
-                value=values.value_of(values.trimmed(at["v"])),
-                known=True,
-            )
-        ]
-    )
-
-
-def introduced(clause: Clause) -> Told:
-    """“I'm Dana”, which only after a greeting says a name."""
-    said = patterns.INTRODUCED.fullmatch(clause.text)
-    if said is None or not values.is_name(said["v"]) or facets.kind_of_people(said["v"]):
-        return Told()
-    claim = facets.claim((USER, "name"), values.value_of(said["v"]))
-    return Told(claims=[replace(claim, span=(clause.start, clause.end))])
-
-
-def _has_named(text: str) -> Sequence[Claim]:
-    """“I have a dog called Rex”, or “we named the dog Rex”."""
-    has = patterns.HAS_NAMED.fullmatch(text)
-    if has is not None and values.is_name(values.trimmed(has["v"]), strong=True):
-        owner = values.subject_of(f"my {has['r']}")
-        return [facets.claim((owner, "name"), values.value_of(values.trimmed(has["v"])), many=True)]
-    became = patterns.BECAME_NAMED.fullmatch(text)
-    if became is not None and became["r"] and values.is_name(became["v"]):
-        return [
-            facets.claim(
-                (values.subject_of(f"my {became['r']}"), "name"), values.value_of(became["v"])
-            )
-        ]
-    return ()
-
-
-def _counted(text: str) -> Sequence[Claim]:
-    counted = patterns.COUNTED.match(text)
-    if counted is None:
-        return ()
-    noun = counted["n"].casefold()
-    noun = "children" if noun == "kids" else noun
-    return [facets.claim((USER, f"number of {noun}"), values.value_of(counted["v"]))]
-
-
-def _about_relative(text: str, topic: Slot | None) -> Told:
-    """“My sister Ana lives in Nice.”"""
-    relative = patterns.RELATIVE.match(text)
-    if relative is None:
-        return Told()
-    subject = values.subject_of(f"my {relative['r']}")
-    words = text[relative.end() :]
-    claims = list(_ways(subject, words))
-    name = relative["n"] or ""
-    if not claims and not name:
-        plain = re.match(r"(?:is|are|'s)?\s*(?:now\s+)?(?:called\s+|named\s+)?(.+)", words)
-        said = "" if plain is None else values.trimmed(plain.group(1))
-        verb = bool(relative["be"]) or re.match(r"(?:is|are)\b", words)
-        if verb and values.is_name(said) and not facets.kind_of_people(said):
-            claims = [facets.claim((subject, "name"), values.value_of(said))]
-    if name and name.casefold() not in NO_NAME and (claims or not values.is_name(words)):
-        claims.append(facets.claim((subject, "name"), values.value_of(name), many=True))
-    return Told(claims=claims, person=f"my {relative['r']}") if claims else Told()
-
-
 def _owned_by_name(text: str, topic: Slot | None) -> Told:
     """“Ana's birthday is on May 3.”"""
     owned = patterns.NAMES_OWNED.fullmatch(text)
@@ -317,13 +218,20 @@ def _about_thing(text: str, topic: Slot | None) -> Told:
     """“My locker number is 42.”"""
     thing = patterns.THING.fullmatch(text)
     if thing is None:
-        named = patterns.TOPIC.fullmatch(text)
-        return Told(topic=None if named is None else facets.slot_of(named["n"]))
+        named = patterns.TOPIC.fullmatch(text) or patterns.CHANGED_THING.fullmatch(text)
+        if named is None:
+            return Told()
+        return Told(
+            topic=facets.slot_of(re.sub(r"^an?\s+", "my ", named["n"], flags=re.IGNORECASE))
+        )
     slot = facets.slot_of(f"{thing['d']} {thing['n']}")
     if slot is None:
         return Told()
     if thing["c"].strip().casefold() in {"was", "were"}:
         # What was is over, or was never meant to last.
+        return Told(topic=slot)
+    if "will be" in thing["c"].casefold() and not facets.event(slot):
+        # What will be is a plan, unless it is a time.
         return Told(topic=slot)
     ends = _LATER_END.search(thing["c"])
     if ends is not None:
@@ -336,16 +244,6 @@ def _about_thing(text: str, topic: Slot | None) -> Told:
     return Told(
         claims=[replace(each, many=True) if plural else each for each in claims], topic=slot
     )
-
-
-def _about_named(text: str, topic: Slot | None) -> Told:
-    """“Ana lives in Lyon.”"""
-    named = patterns.NAMED.match(text)
-    if named is None or any(word.casefold() in NO_NAME for word in named["n"].split()):
-        return Told()
-    subject = values.subject_of(named["n"])
-    claims = [each for each in _ways(subject, text[named.end() :]) if not each.many]
-    return Told(claims=claims, person=named["n"])
 
 
 def _inverse(text: str, topic: Slot | None) -> Told:
@@ -394,50 +292,3 @@ def _about_it(text: str, topic: Slot | None) -> Told:
         ],
         topic=topic,
     )
-
-
-def _ways(subject: str, words: str) -> Iterator[Claim]:
-    """What is said of a person by the words after it, one claim of each attribute."""
-    known: set[str] = set()
-    for way in patterns.WAYS:
-        if way.attribute in known:
-            continue
-        said = way.words.match(words)
-        if said is None:
-            continue
-        phrase = values.trimmed(said["v"])
-        if way.attribute in {"job", "employer"}:
-            phrase = _WORK_ENDS.sub("", phrase)
-        phrase = (
-            re.sub(r"^(?:an?|the)\s+(?=\w)", "", phrase)
-            if way.attribute in {"job", "car"}
-            else phrase
-        )
-        if phrase and way.fits(phrase):
-            known.add(way.attribute)
-            yield from _meant(subject, way, phrase)
-
-
-def _meant(subject: str, way: patterns.Way, phrase: str) -> Iterator[Claim]:
-    value = values.value_of(phrase)
-    if way.attribute in {"home", "moved"}:
-        level = values.level(phrase)
-        yield facets.claim((subject, level), value)
-        for finer in HOME[: HOME.index(level)] if way.attribute == "moved" else ():
-            yield facets.claim((subject, finer), "", holds=False)
-    elif way.attribute in {"origin", "birthplace"}:
-        yield facets.claim((subject, f"{way.attribute} {values.level(phrase)}"), value)
-    elif way.attribute == "job|employer":
-        yield facets.claim((subject, "job"), "", holds=False)
-        yield facets.claim((subject, "employer"), "", holds=False)
-    elif way.attribute == "partner's name":
-        if subject == USER:
-            yield facets.claim(("user's partner", "name"), value)
-    elif way.attribute in {"wake-up time", "bedtime"}:
-        yield facets.claim((subject, way.attribute), next(values.moments(f"at {phrase}"))[1])
-    elif way.attribute == "birthday":
-        yield facets.claim((subject, way.attribute), next(values.moments(phrase))[1])
-    elif way.attribute == "age":
-        yield facets.claim((subject, "age"), value.split()[0])
-    else:
-        yield facets.claim((subject, way.attribute), value, many=way.many, holds=way.holds)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
 from anima.memory.vocabulary import (
@@ -76,7 +77,9 @@ _CLOCK = re.compile(
     _FLAGS,
 )
 _DAY = re.compile(
-    rf"\b(?:(?:(?:next|this|every|the)\s+)?(?:{alternatives(DAYS)})(?:\s+(?:morning|afternoon|evening|night))?"
+    rf"\b(?:(?:the\s+)?day\s+after\s+tomorrow|(?:a\s+week|\w+\s+weeks)\s+from\s+(?:now|today|tomorrow)"
+    rf"|in\s+(?:about\s+)?(?:an?|\d+|a\s+few|a\s+couple\s+of|{alternatives(NUMBERS)})\s+(?:days?|weeks?|months?|fortnight)"
+    rf"|(?:(?:next|this|every|the)\s+)?(?:{alternatives(DAYS)})(?:\s+(?:morning|afternoon|evening|night))?"
     rf"|(?:the\s+)?\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{alternatives(MONTHS)})(?:,?\s+\d{{4}})?"
     rf"|(?:{alternatives(MONTHS)})\.?\s+(?:the\s+)?\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s+\d{{4}})?\b(?!:)"
     rf"|(?:{alternatives(m for m in MONTHS if m not in {'may', 'mar', 'sep', 'sept'})})(?:\s+\d{{4}})?"
@@ -128,6 +131,9 @@ def agree(one: str, other: str) -> bool:
     if not few:
         return True
     more = many - few
+    if few <= _MONTHS and many & few and len(few) == 1:
+        # “In May” says less than “on May 3”.
+        return True
     # “May 3” and “May 3 1990” agree, “May” and “May 3” as well as “room 4” and “room 4 5” do not.
     dated = any(word in _MONTHS for word in few) and any(word.isdigit() for word in few)
     return few < many and not any(w.isdigit() and not (dated and len(w) == 4) for w in more)
@@ -211,12 +217,40 @@ def moments(phrase: str) -> Iterator[tuple[str, str]]:
             return
 
 
+_RELATIVE_DAY = re.compile(
+    r"(?:in )?(?P<n>\d+|an?) (?P<unit>day|week)s?(?: from (?:now|tod))?|this (?P<day>mon|tue|wed|thu|fri|sat|sun)\w*"
+)
+_SOON: Final = {"today": 0, "tod": 0, "ton": 0, "tom": 1, "tomorrow": 1, "day after tom": 2}
+
+
+def on_date(value: str, said: datetime) -> str:
+    """The day that “in 2 weeks” or “this fri” was when it was said; any other value as it is."""
+    found = _RELATIVE_DAY.fullmatch(value)
+    if value in _SOON:
+        ahead = _SOON[value]
+    elif found is None:
+        return value
+    elif found["day"]:
+        ahead = (_WEEK.index(found["day"]) - said.weekday() - 1) % 7 + 1
+    else:
+        ahead = int(found["n"]) if found["n"].isdigit() else 1
+        ahead *= 7 if found["unit"] == "week" else 1
+    day = said.date() + timedelta(days=min(ahead, 4000))
+    return f"{day.day} {_YEAR[day.month - 1]}"
+
+
+_WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_YEAR: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
 def placed(phrase: str) -> str:
     """The place that a phrase says with a preposition, without its times; "" for none."""
     said = _PLACE.match(phrase)
     if said is None:
         return ""
     where = said.group("where")
+    if _DAY.fullmatch(phrase):
+        return ""
     if _DAY.match(where) or _CLOCK.fullmatch(where.strip()):
         where = _DAY.sub(" ", where, count=1)
     if next(moments(where), None) and said.group("p").casefold() in {"at", "on", "in", "by"}:
@@ -259,12 +293,14 @@ def subject_of(name: str) -> str:
 
 def _day(phrase: str) -> str:
     words = [w.strip(",.").casefold() for w in phrase.split()]
-    words = [w for w in words if w not in {"the", "of", "on", "this", "every"}]
+    words = [w for w in words if w not in {"the", "of", "on", "every"}]
     plain = []
     for word in words:
         number = re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)", word)
         if number:
             plain.append(number.group(1))
+        elif word in NUMBERS:
+            plain.append(NUMBERS[word])
         elif word in MONTHS:
             plain.append(word[:3])
         elif word.rstrip("s") in DAYS:

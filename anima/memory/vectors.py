@@ -59,6 +59,14 @@ class VectorIndex(Protocol):
         """The mean cosine of a vector to every key, 0 where there is none."""
         ...
 
+    def keys(self, seqs: Seqs) -> NDArray[np.float32]:
+        """The keys of these lines at length 1 `[n, d]`, zeros where a line has none."""
+        ...
+
+    def density(self) -> float:
+        """The mean cosine of two keys, 0 where there are fewer than three."""
+        ...
+
 
 @dataclass(kw_only=True)
 class ExactIndex:
@@ -123,6 +131,15 @@ class ExactIndex:
         require_width(vector, self._total.size)
         return float(self._total @ unit(vector)) / len(self._rows)
 
+    def keys(self, seqs: Seqs) -> NDArray[np.float32]:
+        rows = np.fromiter((self._rows.get(seq, -1) for seq in seqs.tolist()), np.intp, seqs.size)
+        found = np.zeros((seqs.size, self._units.shape[1]), np.float32)
+        found[rows >= 0] = self._units[rows[rows >= 0]]
+        return found
+
+    def density(self) -> float:
+        return mean_cosine(self._total, len(self._rows))
+
     def _make_room(self, row: int, width: int) -> None:
         if row < len(self._seqs):
             return
@@ -133,6 +150,13 @@ class ExactIndex:
         else:
             self._total = np.zeros(width)
         self._units, self._seqs = units, seqs
+
+
+def mean_cosine(total: Numbers, count: int) -> float:
+    """The mean cosine of two of `count` unit vectors whose sum is `total`; 0 for fewer than three."""
+    if count < 3:
+        return 0.0
+    return (float(total @ total) - count) / (count * (count - 1))
 
 
 def require_width(vector: Vector, width: int) -> None:

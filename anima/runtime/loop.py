@@ -183,6 +183,13 @@ class Runtime:
             raise StateError("The memory is off: begin with the setting memory = on.")
         return self._memory.remember(text, {"session": self.session, "said": "/remember"})
 
+    def read_ahead(self) -> bool:
+        """Do a few milliseconds of what a turn would wait for, and say whether more of it is left.
+
+        For a thread that has nothing better to do; it changes nothing that a turn says or keeps.
+        """
+        return not self._closed and self._memory is not None and self._memory.read_ahead()
+
     @property
     def turns(self) -> int:
         """How many turns of this session stand, those taken back not counted."""

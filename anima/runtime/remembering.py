@@ -6,7 +6,7 @@ It knows the persona's commit, beyond which nothing of a memory counts, and no c
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -290,9 +290,13 @@ class _LateEncoder:
         return noted or self.settings.encoder
 
     def __call__(self, text: str) -> "Vector | None":
+        return next(iter(self.many([text])), None)
+
+    def many(self, texts: Sequence[str]) -> "Sequence[Vector]":
+        """The vectors of texts; none at all where there is no encoder."""
         if self._encoder is None and not self._refused and self.name is not None:
             self._open(self.name)
-        return None if self._encoder is None else self._encoder.encode([text])[0]
+        return () if self._encoder is None else list(self._encoder.encode(texts))
 
     def _open(self, name: str) -> None:
         from anima.encoding import open_encoder

@@ -376,6 +376,9 @@ class Chat:
         self._keyboard.refresh()
         if not self._announced and self._news():
             self._keyboard.beside(self._announce)
+        runtime = self._waking.value
+        while runtime is not None and runtime.read_ahead():
+            pass
 
     def _announce(self) -> None:
         """Say once what the loading had to say."""

@@ -1,18 +1,23 @@
-"""MiniLM gives unit vectors that do not depend on their neighbours; a damaged file is named."""
+"""MiniLM computes what BERT does, alone and among others, without torch; a damaged file is named."""
 
+import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy
 import pytest
 import torch
-from safetensors.torch import save_file
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from anima.encoding import open_encoder
-from anima.encoding.minilm import MiniLmEncoder
+from anima.encoding.minilm import Affine, MiniLmEncoder, gelu, linear
 from anima.errors import CorruptModelError
 from anima.home import find_home
 
@@ -63,8 +68,60 @@ def test_vectors_are_of_length_one_and_the_same_alone_and_among_others(folder: P
     assert together.shape == (3, encoder.width)
     assert together.dtype == numpy.float32
     assert numpy.linalg.norm(together, axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
-    assert (encoder.encode(texts[1:2])[0] == together[1]).all()
+    for text, vector in zip(texts, together, strict=True):
+        assert encoder.encode([text])[0] == pytest.approx(vector, abs=1e-6)
     assert not numpy.allclose(together[0], encoder.encode(["w3 w2 w1"])[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 91, 200])
+def test_a_vector_is_what_the_reference_implementation_computes(folder: Path, length: int) -> None:
+    text = " ".join(f"w{at * at % 40 + 1}" for at in range(length))
+
+    found = MiniLmEncoder(folder).encode([text])[0]
+
+    assert found == pytest.approx(reference(folder, text), abs=1e-5)
+
+
+def test_many_texts_of_every_length_are_each_what_they_are_alone(folder: Path) -> None:
+    encoder = MiniLmEncoder(folder)
+    texts = [" ".join(f"w{at % 40 + 1}" for at in range(at % 37, 2 * at)) for at in range(1, 80)]
+
+    for text, vector in zip(texts, encoder.encode(texts), strict=True):
+        assert encoder.encode([text])[0] == pytest.approx(vector, abs=1e-6)
+
+
+@given(st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=40))
+def test_gelu_is_x_times_the_normal_distribution(numbers: list[float]) -> None:
+    exact = [x * (1 + math.erf(x / math.sqrt(2))) / 2 for x in numbers]
+
+    found = gelu(numpy.array([numbers], dtype=numpy.float32))[0]
+
+    # Beyond 2e-7 of the formula, float32 itself rounds.
+    assert found == pytest.approx(exact, abs=3e-7, rel=2e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 14, 64, 65, 130])
+@pytest.mark.parametrize(("inner", "outer"), [(384, 1152), (384, 384), (1536, 384)])
+def test_a_product_by_blocks_is_the_product(rows: int, inner: int, outer: int) -> None:
+    generator = numpy.random.default_rng(rows)
+    x, weight = (generator.normal(size=(n, inner)).astype("f4") for n in (rows, outer))
+    bias = generator.normal(size=outer).astype("f4")
+
+    exact = x.astype("f8") @ weight.T.astype("f8") + bias
+
+    assert numpy.abs(linear(x, Affine(weight, bias)) - exact).max() < 1e-4
+
+
+def test_neither_torch_nor_transformers_is_imported(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from anima.encoding.minilm import MiniLmEncoder; "
+        "MiniLmEncoder(Path(sys.argv[1])).encode(['w1']); "
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "set()"
 
 
 def test_no_texts_are_no_vectors(folder: Path) -> None:
@@ -78,9 +135,41 @@ def test_of_a_long_text_the_beginning_counts(folder: Path) -> None:
 
 
 def test_a_damaged_file_is_named_with_what_to_do(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CorruptModelError, match="Remove that folder"):
-        MiniLmEncoder(tmp_path)
+    whole = (folder / "model.safetensors").read_bytes()
+    for content in (b"", b"damaged", b"damaged as well", whole[:-4], b"\2" + bytes(7) + b"[]"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        with pytest.raises(CorruptModelError, match="Remove that folder"):
+            MiniLmEncoder(tmp_path)
+
+
+def reference(folder: Path, text: str) -> numpy.ndarray:
+    """The vector as transformers computes it."""
+    from transformers import BertConfig, BertModel
+
+    weights = load_file(folder / "model.safetensors")
+    config = BertConfig(
+        vocab_size=len(weights["embeddings.word_embeddings.weight"]),
+        hidden_size=WIDTH, num_hidden_layers=6, num_attention_heads=12,
+        intermediate_size=4 * WIDTH,
+    )  # fmt: skip
+    model = BertModel(config, add_pooling_layer=False).eval()
+    model.load_state_dict(weights, strict=False)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    ids = tokenizer.encode(text).ids
+    with torch.inference_mode():
+        states = model(torch.tensor([ids])).last_hidden_state[0]
+    return torch.nn.functional.normalize(states.mean(0), dim=0).numpy()
+
+
+@pytest.mark.slow
+def test_the_real_encoder_computes_what_the_reference_implementation_does() -> None:
+    home = find_home(None, os.environ)
+    encoder = open_encoder("minilm", home)
+    folder = home.cache / "encoders" / "all-MiniLM-L6-v2"
+    texts = ["My sister is a vet", "ok", "Grüße aus München! " * 20]
+    for text, vector in zip(texts, encoder.encode(texts), strict=True):
+        assert vector == pytest.approx(reference(folder, text), abs=1e-5)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ def outcome(tmp_path_factory):
         home=find_home(folder, {}), settings=Settings(), size="smoke", seed=0,
         judge="words", say=lambda message: None,
     )  # fmt: skip
-    study = into.study(request, tiny.loaded(window=4096))
+    study = into.study(request, tiny.loaded(window=4096), limit=3)
     try:
         yield run(study, seed=0, clock=lambda: 0.0, say=request.say)
     finally:

@@ -14,7 +14,7 @@ def request(folder, **options):
 
 
 def test_every_arm_answers_every_question_and_its_tokens_are_counted(tmp_path):
-    study = thinking.study(request(tmp_path), tiny.loaded(window=4096))
+    study = thinking.study(request(tmp_path), tiny.loaded(window=4096), limit=3)
     outcome = run(study, seed=0, clock=lambda: 0.0, say=lambda message: None)
     study.close()
     assert outcome.complete

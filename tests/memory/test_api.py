@@ -86,7 +86,7 @@ def test_ten_thousand_rewinds_leave_a_chain_that_verifies(memory: Memory, clock:
         memory.put(None, f"line {at}")
     rewinds = [
         Draft(
-            header=header_of(kind="rewind", role="", timestamp=clock(), target=at % 11),
+            header=header_of(kind="rewind", role="", timestamp=clock(), target=(at + 5) % 11),
             content=content_of(),
         )
         for at in range(10_000)
@@ -94,7 +94,24 @@ def test_ten_thousand_rewinds_leave_a_chain_that_verifies(memory: Memory, clock:
     memory.commit(rewinds)
 
     assert memory.verify().count == 10_010
-    assert texts(memory) == [f"line {at}" for at in range(9_999 % 11)]
+    assert texts(memory) == [f"line {at}" for at in range(5)]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_ten_thousand_rewinds_one_by_one_and_an_opening_end_where_they_should(
+    shelf: Path, clock: Ticking
+) -> None:
+    path = shelf / "memory.sqlite"
+    with Memory.open(path, clock=clock) as memory:
+        for at in range(10):
+            memory.put(None, f"line {at}")
+        for at in range(10_000):
+            memory.rewind((at + 5) % 11)
+    with Memory.open(path, clock=clock) as memory:
+        assert memory.verify().whole
+        assert memory.count >= 10_000
+        assert texts(memory) == [f"line {at}" for at in range(5)]
 
 
 def test_forgetting_hides_and_erasing_removes_while_the_chain_verifies(

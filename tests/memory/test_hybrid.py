@@ -73,8 +73,13 @@ def test_the_score_is_the_sum_of_its_terms() -> None:
         terms = each.terms
         age = 4 - each.seq
         assert terms["recency"] == pytest.approx(math.exp(-age / 6))
+        share = terms["share of keywords"]
         assert each.score == pytest.approx(
-            0.4 * terms["keywords"] + 0.6 * terms["nearness"] + 0.05 * terms["recency"]
+            share * terms["keywords"]
+            + (1 - share) * terms["nearness"]
+            + 0.05 * terms["recency"]
+            + terms["manner"]
+            + terms["newer"]
         )
         assert {"bm25", "similarity", "novelty"} <= set(terms)
 
@@ -144,9 +149,9 @@ def test_words_that_no_line_has_leave_the_vectors_to_decide() -> None:
 def test_the_gate_abstains_where_no_line_stands_out_in_small_and_large_memories() -> None:
     generator = np.random.default_rng(1)
     for count in (3, 1000):
-        keys = generator.normal(size=(count, 64)) + 2
+        keys = generator.normal(size=(count, 384)) + 2
         recall = told(*(line(seq, "", key) for seq, key in enumerate(keys, 1)))
-        near, far = keys[1] + 0.1 * generator.normal(size=64), generator.normal(size=64)
+        near, far = keys[1] + 0.1 * generator.normal(size=384), generator.normal(size=384)
         assert not recall.search(question(vector=near), 1).abstained
         assert recall.search(question(vector=far), 1).abstained
 
@@ -249,3 +254,83 @@ def test_merges_come_with_the_hit_and_a_reply_says_whether_it_abstained(plain: M
     assert reply.hits[0].terms["bm25"] > 0
     assert plain.ask("Do you like chess?").abstained
     assert [hit.line.seq for hit in plain.query("dog", 1)] == [1]
+
+
+HOMES = [[1, 0.1, 0], [1, 0.2, 0], *([0, 0.3, 1] for _ in range(6))]
+
+
+def homes() -> HybridRecall:
+    texts = ["I live in Rome", "I live in Oslo", *(f"We had soup {at}" for at in range(6))]
+    return told(*(line(s, t, k) for s, (t, k) in enumerate(zip(texts, HOMES, strict=True), 1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("Where do I live?", [2, 1]),
+        ("Where did I live before?", [1, 2]),
+        ("Which was my previous home?", [1, 2]),
+        ("Where did I live in 1990?", [1, 2]),
+    ],
+)
+def test_of_two_that_say_the_same_the_newer_answers_now_and_the_older_before(text, first):
+    answer = homes().search(question(text, [1, 0.1, 0]), 2)
+    assert seqs(answer) == first
+    moved = [each.terms["newer"] for each in answer.found]
+    assert (moved == [0, 0]) == ("1990" in text)
+
+
+def test_a_newer_line_that_lacks_the_telling_word_does_not_come_first() -> None:
+    assert seqs(homes().search(question("Who lives in Rome?", [1, 0.1, 0]), 2)) == [1, 2]
+
+
+def test_a_question_about_before_finds_what_was_closed_and_as_of_a_time_what_was_said_by_then():
+    recall = told(line(1, "I live in Rome", [1, 0]), line(2, "I live in Oslo", [0.9, 0.1], hours=5))
+    recall.add(closing(3, target=1, by=2, hours=5))
+    before = "Where did I live before?"
+    assert seqs(recall.search(question(before, [1, 0]), 5)) == [1, 2]
+    assert seqs(recall.search(question(before, [1, 0], as_of=4), 5)) == [1]
+    assert seqs(recall.search(question("Where do I live?", [1, 0]), 5)) == [2]
+
+
+def test_what_asks_or_is_of_somebody_else_comes_below_what_answers_and_counts_half() -> None:
+    texts = ["My boss is Ada", "Is Ada a good name for a boss?", "Tom's boss is called Ada"]
+    recall = told(*(line(seq, text, [1, 0, 0]) for seq, text in enumerate(texts, 1)))
+    for seq in range(4, 12):
+        recall.add(line(seq, "We had soup", [0, 1, seq / 20]))
+    answer = recall.search(question("Who is my boss?", [1, 0, 0]), 3)
+    assert seqs(answer)[0] == 1
+    assert [each.terms["manner"] for each in answer.found] == pytest.approx([0, -0.2, -0.5])
+    recall.drop(1)
+    assert recall.search(question("Who is my boss?", [1, 0, 0]), 3).confidence <= 0.51
+    assert answer.confidence > 0.99
+    of_anybody = recall.search(question("Which boss is called Ada?", [1, 0, 0]), 3)
+    assert (seqs(of_anybody)[0], of_anybody.found[0].terms["manner"]) == (3, 0)
+
+
+def test_words_count_by_how_telling_those_are_that_a_line_has() -> None:
+    chat = [line(seq, f"tea {seq}", [0, 1, 0.1 * seq]) for seq in range(10, 80)]
+    recall = told(line(1, "saffron and cardamom", [1, 0, 0]), *chat)
+
+    def share(text: str) -> float:
+        return recall.search(question(text, [0, 1, 0]), 1).found[0].terms["share of keywords"]
+
+    assert share("saffron cardamom") == pytest.approx(0.5)
+    assert 0 < share("tea") < share("saffron") < share("saffron cardamom")
+    assert share("saffron xylophone zither") < share("saffron")
+
+
+def test_the_other_wording_of_what_was_merged_is_found_under_its_line(plain: Memory) -> None:
+    from anima.memory.race import Said
+
+    plain.put(None, "We had soup")
+    told_first = plain.race([Said(text="My dog is called Rex.")])[0]
+    again = plain.race([Said(text="My dog's name is Rex.")])[0]
+    assert (again.kind, again.target) == ("merge", told_first.line.seq)
+    reply = plain.ask("name")
+    assert [hit.line.seq for hit in reply.hits] == [told_first.line.seq]
+    assert [hit.line.text for hit in plain.query("name called dog")] == ["My dog is called Rex."]
+    early = told_first.line.timestamp
+    assert plain.query("name", at=early) == []
+    plain.pop(1)
+    assert plain.query("name") == []

@@ -113,6 +113,7 @@ def test_ten_writers_killed_at_any_instant_lose_nothing_acknowledged(
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="writers are forked")
 def test_200_writers_killed_at_any_instant_lose_nothing_acknowledged(
     server: Server, kind: str, tmp_path: Path

@@ -73,7 +73,16 @@ def test_a_text_adds_nothing_where_every_word_of_weight_is_known() -> None:
     assert not adds_nothing("Clara lives in Rome.", known)
 
 
-@pytest.mark.parametrize("text", ["What is my sister called?", "and where do I live ?", "Why?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is my sister called?",
+        "and where do I live ?",
+        "Why?",
+        "In which town does my sister live?",
+        "Do you remember where I live?",
+    ],
+)
 def test_a_question_for_a_fact_only_asks(text: str) -> None:
     assert only_asks(text)
 

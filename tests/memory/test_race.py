@@ -476,3 +476,29 @@ def test_sql_knows_from_when_until_when_a_line_holds(plain: Memory) -> None:
     assert answer.rows == [("I live in Oslo.", True), ("I moved to Bergen.", None)]
     records = plain.sql("SELECT valid_from, valid_to FROM lines WHERE kind <> 'line'")
     assert records.rows == [(None, None)]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 99])
+def test_reading_claims_ahead_changes_no_decision(shelf: Path, clock: Ticking, steps: int) -> None:
+    before = ["I live in Rome.", "I drink tea.", "My dog is called Rex.", "I sold my bike."]
+    after = ["I live in Oslo now.", "I switched from tea to coffee.", "I sold my bike."]
+    for name in ("plain.sqlite", "ahead.sqlite"):
+        with Memory.open(shelf / name, clock=clock) as memory:
+            memory.race([Said(text=text) for text in before])
+            memory.put(None, "My locker number is 42.")
+            memory.forget(3)
+    with (
+        Memory.open(shelf / "plain.sqlite", clock=clock) as plain,
+        Memory.open(shelf / "ahead.sqlite", clock=clock) as ahead,
+    ):
+        left = [ahead.read_claims(2) for _ in range(steps)]
+        assert left == [max(0, ahead.count - 2 * at) for at in range(1, steps + 1)]
+        ahead.erase(2)
+        plain.erase(2)
+        said = [Said(text=text) for text in after]
+        first, second = ahead.race(said), plain.race(said)
+        assert kinds(first) == kinds(second)
+        assert [(one.target, *one.closed) for one in first] == [
+            (one.target, *one.closed) for one in second
+        ]
+        assert ahead.read_claims(5) == 0

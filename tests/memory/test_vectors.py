@@ -101,6 +101,20 @@ def test_a_vector_of_another_width_is_refused_by_both_numbers(make: Make) -> Non
             ask(np.ones(2, np.float32))
 
 
+def test_keys_come_at_length_one_and_the_density_is_the_mean_of_all_pairs(make: Make) -> None:
+    rows = np.random.default_rng(3).normal(size=(7, 4)).astype(np.float32) + 1
+    index = filled(make, rows)
+    index.drop(7)
+    units = rows[:6] / np.linalg.norm(rows[:6], axis=1, keepdims=True)
+    keys = index.keys(np.array([3, 99, 1]))
+    assert keys == pytest.approx(np.stack([units[2], np.zeros(4), units[0]]), abs=1e-5)
+    pairs = (units @ units.T)[~np.eye(6, dtype=bool)]
+    assert index.density() == pytest.approx(pairs.mean(), abs=1e-5)
+    for seq in (1, 2, 3, 4):
+        index.drop(seq)
+    assert index.density() == 0.0
+
+
 def test_an_empty_index_finds_nothing(make: Make) -> None:
     index = make()
     vector = np.ones(4, np.float32)

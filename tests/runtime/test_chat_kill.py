@@ -106,9 +106,7 @@ def check_memory(model: str, home: Path, expected: list[str]) -> None:
         assert memory.verify().whole
         records = [memory.line(seq) for seq in range(1, memory.count + 1)]
     marks = Counter(
-        str(line.text)
-        for line in records
-        if line.role == "user" and line.kind in (LINE, MERGE)
+        str(line.text) for line in records if line.role == "user" and line.kind in (LINE, MERGE)
     )
     turns = Counter(expected)
     assert marks == turns
@@ -119,6 +117,7 @@ def test_four_chats_killed_at_any_instant_lose_no_acknowledged_turn(tmp_path: Pa
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_50_chats_killed_at_any_instant_lose_no_acknowledged_turn(tmp_path: Path) -> None:
     turns = check_runs(tmp_path, 50)
     print(f"50 chats killed, {turns} turns acknowledged")

@@ -11,6 +11,7 @@ from anima.errors import StateError, StorageError, UsageError
 from anima.events import Notice, Recalled, Remembered, Replied, Token
 from anima.memory import Memory
 from anima.memory.hybrid import HybridRecall
+from anima.organ import Spoken, Turn
 
 
 class Ticking:
@@ -295,6 +296,18 @@ def test_the_api_object_is_at_hand_where_the_memory_is_on(memory):
         _ = awake(None).memory
 
 
+def test_claims_are_read_ahead_until_none_are_left_and_not_after_closing(memory):
+    told(memory, *(f"Boat {at} is red." for at in range(50)))
+    runtime = awake(memory, race="rules")
+    steps = [runtime.read_ahead() for _ in range(4)]
+    assert steps == [True, True, False, False]
+    assert memory.read_claims(1) == 0
+    assert not awake(memory).read_ahead()
+    assert not awake(None).read_ahead()
+    runtime.close()
+    assert not runtime.read_ahead()
+
+
 def test_the_status_says_what_the_memory_holds(memory):
     runtime = awake(memory)
     runtime.say("Hello")
@@ -423,3 +436,31 @@ def test_segments_of_a_turn_stand_apart_and_a_turn_without_any_is_as_before(memo
     both = start.ask(quoted).exchanges[0].asked
     assert encoder.decode(list(both.ids)).startswith("M\n\nHi")
     assert both.ids[-len(alone) :] == alone.ids
+
+
+def answering(runtime, reply, text):
+    """A turn whose reply is given."""
+    organ = runtime._memory
+    organ.contribute(Turn(number=9, text=text, seed=0, session="s9"))
+    organ.hear(Spoken(text=reply, finish="end"))
+    return organ.finish()
+
+
+def test_a_reply_that_only_says_back_what_was_said_is_not_remembered(memory):
+    runtime = awake(memory)
+    answering(runtime, "Your phone number is 555-1234.", "My phone number is 555-1234.")
+    answering(runtime, "Yes.", "Do you like the sea?")
+    answering(runtime, "Clara lives in Bologna, Italy.", "Clara lives in Bologna.")
+    assert [text for role, text in said(memory) if role == "assistant"] == [
+        "Yes.",
+        "Clara lives in Bologna, Italy.",
+    ]
+
+
+def test_a_fact_is_recalled_however_often_it_was_asked_for_before(memory):
+    told(memory, "My sister Clara lives in Bologna with her two cats.")
+    asked = ["Where does Clara live?", "Where does my sister live?", "Where is it Clara lives?"]
+    told(memory, *asked, "In which town does my sister Clara live?", "Where is my sister Clara?")
+    runtime = awake(memory, recall_lines=1)
+    runtime.say("Where does my sister Clara live now?")
+    assert "Bologna" in block(runtime)

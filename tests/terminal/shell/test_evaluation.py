@@ -84,3 +84,12 @@ def test_what_belongs_to_recall_is_refused_elsewhere(anima):
     code, out, err = anima("eval", "judge", "--half", "tune")
     assert (code, out) == (2, "")
     assert "--half belongs to `anima eval recall`" in err
+
+
+def test_an_option_of_two_evaluations_names_both_where_it_is_refused(anima):
+    code, out, err = anima("eval", "judge", "--half", "tune")
+    assert (code, out) == (2, "")
+    assert "`anima eval recall` and `anima eval lives`" in err
+    code, out, err = anima("eval", "recall", "--lives", "somewhere")
+    assert (code, out) == (2, "")
+    assert "--lives belongs to `anima eval lives`" in err
