@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         layer=options.layer, tokens=options.tokens, held=options.held, texts=options.text,
         talks=options.talks, minutes=options.budget, recipe=recipe,
     )  # fmt: skip
-    shown = shlex.join(_without(given, "--work"))
+    shown = shlex.join(_without(_without(given, "--work"), "--out"))
     make(plan, bench, f"python -m tools.train_sae --work WORK {shown}".rstrip())
     return 0
 

@@ -16,10 +16,19 @@ first ten at best. `anima eval recall` compares the encoders on conversations.
 from anima.encoding.encoder import (
     DEFAULT,
     ENCODERS,
+    UNRELATED,
     Encoder,
     fetch_encoder,
     open_encoder,
     similarity,
 )
 
-__all__ = ["DEFAULT", "ENCODERS", "Encoder", "fetch_encoder", "open_encoder", "similarity"]
+__all__ = [
+    "DEFAULT",
+    "ENCODERS",
+    "UNRELATED",
+    "Encoder",
+    "fetch_encoder",
+    "open_encoder",
+    "similarity",
+]

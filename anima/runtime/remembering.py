@@ -7,12 +7,13 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anima.encoding.encoder import UNRELATED
 from anima.errors import AnimaError, BusyError, CorruptStateError, Interrupted, StorageError
 from anima.home import Home, storage, sync_folder
 from anima.memory import keys
@@ -95,14 +96,14 @@ def open_memory(
     """
     finish_replacing(folder)
     late = _LateEncoder(settings=settings, home=home, trunk=trunk, say=say)
+    recall = HybridRecall(concert=settings.concert)  # type: ignore[arg-type]
     memory = Memory.open(
-        ledger_of(folder, settings.ledger),
-        clock=clock,
-        secret=secret,
-        recall=HybridRecall(concert=settings.concert),  # type: ignore[arg-type]
-        encoder=late,
+        ledger_of(folder, settings.ledger), clock=clock, secret=secret, recall=recall, encoder=late
     )
     late.memory = memory
+    unrelated = UNRELATED.get(memory.encoder_name or settings.encoder)
+    if unrelated is not None:
+        recall.mixture = replace(recall.mixture, unrelated=unrelated)
     return memory
 
 
