@@ -169,7 +169,7 @@ WAYS: Final[Sequence[Way]] = (
     _way("employer", r"(?:work|works|working|employed|interning|intern|interns|started(?:\s+working|\s+a\s+(?:new\s+)?job)?"
          r"|got\s+(?:a\s+(?:new\s+)?)?(?:job|hired)|hired|took\s+a\s+(?:new\s+)?job|start(?:ed)?\s+work(?:ing)?)\s+"
          r"(?:over\s+|now\s+|full[- ]time\s+|part[- ]time\s+|remotely\s+|as\s+.+?\s+)*(?:at|for|with|by)\s+V", is_employer),
-    _way("employer", r"(?:joined|switched\s+(?:jobs\s+)?to|changed\s+jobs\s+to)\s+(?P<v>[A-Z][\w&'.-]*(?:\s[A-Z][\w&'.-]*)*)"
+    _way("employer", r"(?:joined|(?:switched|changed)\s+jobs\s+to)\s+(?P<v>[A-Z][\w&'.-]*(?:\s[A-Z][\w&'.-]*)*)"
          r"(?=\s+as\b|$)", lambda p: is_employer(p) and p[0].isupper() and p.split()[0].casefold() not in LANGUAGES),
     _way("employer", r"(?:quit|left|resigned\s+from|retired\s+from|got\s+fired\s+from|got\s+laid\s+off\s+(?:from|by))\s+"
          r"(?:(?:my\s+)?(?:old\s+|previous\s+)?(?:job|position|role)\s+(?:at|with|for)\s+)?V",

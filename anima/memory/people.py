@@ -179,7 +179,7 @@ def _meant(subject: str, way: patterns.Way, phrase: str) -> Iterator[Claim]:
         yield facets.claim((subject, "employer"), "", holds=False)
     elif way.attribute == "partner's name":
         if subject == USER:
-            yield facets.claim(("user's partner", "name"), value)
+            yield facets.claim(("user's partner", "name"), value, holds=way.holds)
     elif way.attribute in {"wake-up time", "bedtime"}:
         yield facets.claim((subject, way.attribute), next(values.moments(f"at {phrase}"))[1])
     elif way.attribute == "birthday":
