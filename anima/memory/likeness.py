@@ -40,7 +40,8 @@ def read_over(
     plan: Plan, reader: Replacing, new: Reading, content: Content, olds: Sequence[Older]
 ) -> Plan:
     """The plan of the rules, with the closings that the reader of pairs adds to an insertion."""
-    assert content.key is not None
+    if content.key is None or plan.kind != "insert" or plan.closes:
+        return plan
     said = replacing.Line(text=content.text, key=unit(content.key))
     lines = [
         (old.reading, replacing.Line(text=old.text, key=unit(old.key)))
@@ -72,6 +73,8 @@ def read_over(
 def _close(old: Reading, new: Reading, *, whole: bool) -> Close:
     slots = {claim.slot for claim in old.claims if claim.attribute}
     one_thing = old.rest <= LITTLE and len(slots) == 1 if slots else len(old.words) <= _ONE_THING
+    whole = whole and one_thing
+    # A slot that is closed is closed for the rules too: of a part nobody knows which slot it is.
     return Close(
-        target=old.seq, when=new.when, by=new.seq, slots=sorted(slots), whole=whole and one_thing
+        target=old.seq, when=new.when, by=new.seq, slots=sorted(slots) if whole else (), whole=whole
     )

@@ -18,6 +18,8 @@ and gives no rule.
     the same value in the same slot, and nothing else          merge
     another value in a slot that has one value; an ending      close
     anything else                                              insert
+
+Where a rule inserts, a reader of pairs that was learned may still close, see `likeness`.
 """
 
 import math

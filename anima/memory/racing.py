@@ -228,19 +228,20 @@ class Racing(Writing):
 
         name = getattr(self._encoder, "name", None)
         reader = None if name is None else replacing_for(name)
-        if reader is None or not likeness.may_replace(plan, reader, new, draft.content.key):
+        content = draft.content
+        if reader is None or not likeness.may_replace(plan, reader, new, content.key):
             return plan
-        question = Question(vector=draft.content.key, now=draft.header.timestamp)
+        question = Question(vector=content.key, now=draft.header.timestamp)
         found = [each.seq for each in self._recall.search(question, _READ_OVER).found]
         intervals = self._standing.intervals
         olds = [
-            likeness.Older(reading=reading, text=line.text, key=line.content.key)
+            likeness.Older(reading=reading, text=line.text, key=line.key)
             for line in (taken.get(seq) or self._existing(seq) for seq in {*found, *taken})
             if (reading := self._known().reading(line.seq)) is not None
-            and line.content.key is not None
+            and line.key is not None
             and math.isinf(intervals.closed_at(line.seq))
         ]
-        return likeness.read_over(plan, reader, new, draft.content, olds)
+        return likeness.read_over(plan, reader, new, content, olds)
 
     def _drafts(
         self, plan: "Plan", said: "Said", when: datetime, draft: Draft | None

@@ -1,6 +1,6 @@
 """How likely a line replaces an older one, learned from pairs of sentences; knows no ledger.
 
-    P = σ(w₂ · tanh(W₁ (f − mean) / spread + b₁) + b₂)        f: the features of one pair
+    logit P = w₂ · tanh(W₁ (f − mean) / spread + b₁) + b₂       f: the features of one pair
 
 f holds the cosine of the two keys, and of their projections in which what is told counts more and
 its value less (linear discriminants of what is told); what three linear probes read in the keys:
@@ -39,6 +39,10 @@ _PLAIN: Final = str.maketrans({"\u2019": "'"})
 def _closed(words: str) -> re.Pattern[str]:
     phrases = sorted((each.strip() for each in words.split("|")), key=len, reverse=True)
     return re.compile(r"\b(?:" + "|".join(re.escape(each) for each in phrases) + r")\b")
+
+
+def _words(words: str) -> frozenset[str]:
+    return frozenset(words.split())
 
 
 _CUES: Final = tuple(
@@ -88,27 +92,27 @@ _RELATIONS: Final = {
     }.items()
     for word in words.split()
 }  # fmt: skip
-_DAYS: Final = frozenset(
+_DAYS: Final = _words(
     "monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays"
     " fridays saturdays sundays january february march april may june july august september october"
-    " november december tomorrow tonight weekend".split()
+    " november december tomorrow tonight weekend"
 )
-_NUMBERS: Final = frozenset(
+_NUMBERS: Final = _words(
     "one two three four five six seven eight nine ten eleven twelve thirteen fifteen twenty thirty"
-    " forty fifty hundred first second third fourth fifth noon midnight half".split()
+    " forty fifty hundred first second third fourth fifth noon midnight half"
 )
-_LETS_GO: Final = frozenset(
+_LETS_GO: Final = _words(
     "from left dropped ditched old more bye goodbye sold quit up not isn't instead of than off over"
-    " replaced retired for no stopped cancelled closed traded swapped finished leaving left".split()
+    " replaced retired for no stopped cancelled closed traded swapped finished leaving left"
 )
-_EMPTY: Final = frozenset(
+_EMPTY: Final = _words(
     "a an the and or but so to of in on at by for with from as is are am was were be been being it its"
     " it's that this these those there here i i'm i've i'd im my me mine we we're we've our us you your"
     " he she they his her their them who what when where how do does did done have has had having get"
     " got gets just now anymore more any no not never only all one some very really quite too also well"
     " oh btw anyway hey haha lol fyi way know like about up out off over down back than then since if"
     " would could will can't don't isn't that's there's what's let's go going went come still again"
-    " after before into new old days thing things lately finally actually instead rather longer".split()
+    " after before into new old days thing things lately finally actually instead rather longer"
 )
 
 
@@ -180,7 +184,11 @@ def compared(new: Wording, old: Wording, rarity: Mapping[str, float]) -> Numbers
     shared = new.words & old.words
     lets_go = new.let_go & old.words
     change = float(new.flags[:4].any())
-    kept, weigh = shared - lets_go, lambda words: sum(rarity.get(each, 1.0) for each in words)
+    kept = shared - lets_go
+
+    def weigh(words: frozenset[str]) -> float:
+        return sum((rarity.get(each, 1.0) for each in words), 0.0)
+
     fresh = new.words - old.words - new.let_go
     return np.array(
         [
@@ -223,7 +231,7 @@ class Eyes:
     """What is read in keys `[n, d]`: a projection `[d, m]` and probes `[d, 3]` with their biases.
 
     The probes are: told as a change; the speaker's own and of now; a claim at all. `pair` `[2 m]` and
-    its bias weigh |u − v| and u ∗ v of the projections. `rarity`
+    its bias weigh |u − v| and u v of the projections. `rarity`
     is that of a stem in ordinary talk, in [0, 1], 1 where it is not there.
     """
 
@@ -248,11 +256,9 @@ class Eyes:
 
 
 def both(one: Numbers, other: Numbers) -> Numbers:
-    """|u − v| and u ∗ v of projections `[m]` and `[n, m]`: `[n, 2 m]`, in units of an even spread."""
+    """|u − v| and u v of projections `[m]` and `[n, m]`: `[n, 2 m]`, in units of an even spread."""
     scale = one.shape[-1]
-    return np.concatenate(
-        [np.abs(one - other) * scale**0.5, one * other * scale], axis=-1
-    )
+    return np.concatenate([np.abs(one - other) * scale**0.5, one * other * scale], axis=-1)
 
 
 def features(eyes: Eyes, new: Line, olds: Sequence[Line]) -> Numbers:
@@ -336,10 +342,14 @@ class Replacing:
         """The chance that a line replaces each of the older lines nearest to it `[n]`."""
         if not olds:
             return np.zeros(0)
-        standard = (features(self.eyes, new, olds) - self.centre) / self.spread
+        return self.scored(features(self.eyes, new, olds))
+
+    def scored(self, found: Numbers) -> Numbers:
+        """The chance of each pair `[n]` by its features `[n, f]`."""
+        standard = (found - self.centre) / self.spread
         certain = np.tanh(standard @ self.inner + self.inner_bias) @ self.outer + self.outer_bias
-        found: Numbers = 1.0 / (1.0 + np.exp(-np.clip(certain, -50.0, 50.0)))
-        return found
+        chances: Numbers = 1.0 / (1.0 + np.exp(-np.clip(certain, -50.0, 50.0)))
+        return chances
 
     def write(self, path: Path) -> None:
         """Keep it, in half precision; raises StorageError."""
