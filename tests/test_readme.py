@@ -72,7 +72,7 @@ def _short(command, folder):
     """The same command at smoke size, its files elsewhere."""
     words = shlex.split(command)
     if "tools.bench" in command:
-        return f"python -m tools.bench --repetitions 1 --json {folder / 'bench.json'}"
+        return f"python -m tools.bench --repetitions 1 --lines 1000 --json {folder / 'bench.json'}"
     if "tools.evaluate_greedy" in command:
         return f"{command} --prompts 1 --tokens 8"
     if "tools.evaluate_numerics" in command:
