@@ -98,6 +98,8 @@ _EVENTS = {
     "Remembered",
     "Replied",
     "Steered",
+    "Thinking",
+    "Thought",
     "Token",
 }
 
