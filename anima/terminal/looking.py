@@ -53,7 +53,7 @@ def recalled(values: Mapping[str, Any], width: int) -> list[str]:
     if found and quoted != found:
         others = f"{count(len(quoted), 'other line')} quoted instead" if quoted else "not quoted"
         head = f"Recalled, but {others}, as the control has it:"
-    terms = [f"  #{each['seq']}: {_terms(each['terms'])}" for each in found if each["terms"]]
+    terms = [line for each in found if each["terms"] for line in _terms(each, width)]
     told = [made(each) for each in values.get("remembered", ())]
     left = {"repeats": "the reply only repeats it", "empty": "there was no reply"}
     if values.get("left_out") in left:
@@ -62,8 +62,10 @@ def recalled(values: Mapping[str, Any], width: int) -> list[str]:
     return [head, *lines, *(line for each in told for line in wrapped(each, width)), ""]
 
 
-def _terms(terms: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.2f}" for name, value in terms.items())
+def _terms(row: Mapping[str, Any], width: int) -> list[str]:
+    """The terms of a line's score, indented below it."""
+    terms = ", ".join(f"{name} {value:.2f}" for name, value in row["terms"].items())
+    return [f"  {line}" for line in wrapped(f"#{row['seq']}: {terms}", width - 2)]
 
 
 def remembered(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
