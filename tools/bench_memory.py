@@ -25,9 +25,9 @@ import numpy as np
 
 from anima.errors import UsageError
 from anima.memory import Draft, Memory
-from anima.memory.faiss_index import FaissIndex, recall_of
 from anima.memory.line import LINE, content_of, header_of
-from anima.memory.vectors import ExactIndex, VectorIndex
+from anima.memory.ranking.faiss_index import FaissIndex, recall_of
+from anima.memory.ranking.vectors import ExactIndex, VectorIndex
 from tools.bench_table import Row, row, seconds
 
 LINES = (1_000, 10_000, 100_000)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from anima.encoding import DEFAULT, open_encoder
 from anima.home import find_home
-from anima.memory import replacing
-from anima.memory.replacing import CANDIDATES, Eyes, Numbers, Replacing
+from anima.memory.claims import replacing
+from anima.memory.claims.replacing import CANDIDATES, Eyes, Numbers, Replacing
 from tools.build_encoder import chat_lines
 from tools.replacing_lives import Material, Sentence, life, material
 

@@ -22,12 +22,12 @@ from anima.evaluation.matching import says
 from anima.evaluation.material import Half, prompts
 from anima.evaluation.opening import open_model
 from anima.evaluation.told import Told, facts
-from anima.memory import quoting
 from anima.memory.api import Memory
-from anima.memory.inlet import Inlet, Opened
+from anima.memory.into import quoting
+from anima.memory.into.inlet import Inlet, Opened
+from anima.memory.into.states import StateReader
+from anima.memory.into.ways import Ways, ways_of
 from anima.memory.organ import NEAR
-from anima.memory.states import StateReader
-from anima.memory.ways import Ways, ways_of
 from anima.organ import Contribution
 from anima.runtime.draft import bias_at
 from anima.runtime.opening import CORE

@@ -22,8 +22,8 @@ from anima.evaluation.lives_world import Life, Turn, small_talk
 from anima.evaluation.material import Half
 from anima.home import Home
 from anima.memory import Memory
+from anima.memory.claims.race import Said
 from anima.memory.organ import NAME as MEMORY
-from anima.memory.race import Said
 from anima.persona.session import ids, read_session, sessions
 from anima.persona.store import Persona
 from anima.runtime.likelihood import Likelihood

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from anima.encoding import Encoder
 from anima.evaluation.recall_life import Said
-from anima.memory import concert
 from anima.memory.api import Hit, Memory
-from anima.memory.hybrid import HybridRecall
-from anima.memory.keywords import KeywordIndex
 from anima.memory.line import LINE
+from anima.memory.ranking import concert
+from anima.memory.ranking.hybrid import HybridRecall
+from anima.memory.ranking.keywords import KeywordIndex
 
 RANDOM, RECENCY, KEYWORDS, VECTORS, FUSED, SEED, APPENDED, OURS = (
     "random", "recency only", "BM25 only", "vectors only", "RRF", "seed's concert",
@@ -263,7 +263,7 @@ def _appended(memory: Memory, lines: Sequence[Said]) -> Remembering:
 
 
 def _raced(memory: Memory, lines: Sequence[Said]) -> Remembering:
-    from anima.memory.race import Said as Sent
+    from anima.memory.claims.race import Said as Sent
 
     places, decisions = {}, []
     for line in lines:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 from anima.memory.api import Hit, Memory, Reply
 from anima.memory.book import Draft, Verdict
 from anima.memory.chain import Seal
+from anima.memory.claims.intervals import Intervals
 from anima.memory.crypto import Secret, read_key_file, write_key_file
-from anima.memory.hybrid import HybridRecall
-from anima.memory.intervals import Intervals
 from anima.memory.line import Content, Header, Line
 from anima.memory.racing import Held
-from anima.memory.recall import Answer, Encoder, ExactRecall, Found, Question, Recall
+from anima.memory.ranking.hybrid import HybridRecall
+from anima.memory.ranking.recall import Answer, Encoder, ExactRecall, Found, Question, Recall
 from anima.memory.sealing import check, read_seal
 
 if TYPE_CHECKING:
     from anima.memory.asynchronous import AsyncMemory
-    from anima.memory.race import Decision, Likelihood, Said
+    from anima.memory.claims.race import Decision, Likelihood, Said
 
 __all__ = [
     "Answer",
@@ -48,7 +48,12 @@ __all__ = [
     "write_key_file",
 ]
 
-_LATE = {"AsyncMemory": "asynchronous", "Decision": "race", "Likelihood": "race", "Said": "race"}
+_LATE = {
+    "AsyncMemory": "asynchronous",
+    "Decision": "claims.race",
+    "Likelihood": "claims.race",
+    "Said": "claims.race",
+}
 """What is imported when it is first asked for: event loops and rules take longer than a question."""
 
 

@@ -14,10 +14,10 @@ from types import TracebackType
 from anima.memory.asking import Asking, Hit, Reply
 from anima.memory.book import Book
 from anima.memory.crypto import Secret
-from anima.memory.hybrid import HybridRecall
 from anima.memory.keeping import Keeping
 from anima.memory.racing import Racing
-from anima.memory.recall import Encoder, Recall
+from anima.memory.ranking.hybrid import HybridRecall
+from anima.memory.ranking.recall import Encoder, Recall
 
 __all__ = ["Hit", "Memory", "Reply"]
 

@@ -7,11 +7,11 @@ from datetime import datetime
 import numpy as np
 
 from anima.errors import UsageError
-from anima.memory import concert
 from anima.memory.arguments import require_natural
 from anima.memory.core import Core
 from anima.memory.line import Line, Vector, vector_of
-from anima.memory.recall import Found, Question
+from anima.memory.ranking import concert
+from anima.memory.ranking.recall import Found, Question
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

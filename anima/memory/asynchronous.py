@@ -14,7 +14,7 @@ from anima.memory.line import Json, Line, Vector
 from anima.memory.racing import Held
 
 if TYPE_CHECKING:
-    from anima.memory.race import Decision, Likelihood, Said
+    from anima.memory.claims.race import Decision, Likelihood, Said
 
 
 class AsyncMemory:

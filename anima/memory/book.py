@@ -23,7 +23,7 @@ from anima.memory import chain, crypto, keys
 from anima.memory.chain import ChainKeys, Seal, Walk
 from anima.memory.crypto import Cipher, Secret
 from anima.memory.keys import KeyFile
-from anima.memory.ledger import Change, Entry, Ledger, corrupt, opened
+from anima.memory.ledgers.ledger import Change, Entry, Ledger, corrupt, opened
 from anima.memory.line import (
     EPOCH,
     ERASE,

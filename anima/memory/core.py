@@ -11,7 +11,7 @@ from anima.errors import CorruptStateError, StateError, UsageError
 from anima.memory.arguments import require_natural
 from anima.memory.book import Book
 from anima.memory.line import SHORT, Line, Vector, content_of, vector_of
-from anima.memory.recall import Encoder, Recall
+from anima.memory.ranking.recall import Encoder, Recall
 from anima.memory.standing import Standing
 
 ANCHOR = re.compile(rf"[0-9a-f]{{{SHORT},64}}")

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from anima.context import Segment
 from anima.errors import StateError, StorageError, UsageError
 from anima.events import Event, Notice, Recalled, Remembered
-from anima.memory import quoting
 from anima.memory.api import Memory
 from anima.memory.asking import Hit
+from anima.memory.into import quoting
 from anima.memory.line import LINE, Line, Vector
-from anima.memory.recall import THOUGHT
+from anima.memory.ranking.recall import THOUGHT
 from anima.organ import Contribution, Delta, OrganState, Reading, Spoken, Turn
 
 NAME: Final = "memory"
 SCHEMA: Final = 1
 
 if TYPE_CHECKING:
-    from anima.memory.inlet import Inlet, Opened
-    from anima.memory.race import Decision, Likelihood, Said
+    from anima.memory.claims.race import Decision, Likelihood, Said
+    from anima.memory.into.inlet import Inlet, Opened
 
 Control = Literal["none", "off", "zombie", "placebo", "shuffled"]
 
@@ -138,7 +138,7 @@ class MemoryOrgan:
 
     def remember(self, text: str, context: Mapping[str, Any]) -> dict[str, Any]:
         """Remember a text outside a turn; returns what became of it, see `Remembered`."""
-        from anima.memory.race import Said
+        from anima.memory.claims.race import Said
 
         if self.memory is None:
             raise StateError("There is no memory here to remember anything in.")
@@ -375,7 +375,7 @@ class MemoryOrgan:
         self, running: _Running, spoken: Spoken, step: Mapping[str, Any]
     ) -> tuple[list["Said"], str | None]:
         """What of a turn is to be remembered, and why its reply is not, where it is not."""
-        from anima.memory.race import Said
+        from anima.memory.claims.race import Said
 
         turn = running.turn
         context: dict[str, Any] = {"session": turn.session, "turn": turn.number}
@@ -444,7 +444,7 @@ class MemoryOrgan:
 
 
 def _inserted(line: Line) -> "Decision":
-    from anima.memory.race import Decision
+    from anima.memory.claims.race import Decision
 
     return Decision(
         kind="insert", line=line, target=None, closed=(), reason="without a race", candidates={},

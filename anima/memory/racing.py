@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from anima.errors import UsageError
 from anima.memory.book import Draft
 from anima.memory.line import CLOSE, LINE, MERGE, RACE, Line, content_of, header_of
-from anima.memory.recall import Question
+from anima.memory.ranking.recall import Question
 from anima.memory.writing import Writing
 
 if TYPE_CHECKING:
     # The rules' patterns take as long to compile as all else that a question needs.
-    from anima.memory.known import Known, Reading
-    from anima.memory.race import Close, Decision, Likelihood, Plan, Said
+    from anima.memory.claims.known import Known, Reading
+    from anima.memory.claims.race import Close, Decision, Likelihood, Plan, Said
 
 _NEAR = 0.95  # cosine above which two lines may be one
 _LOOKED_AT = 5
@@ -96,7 +96,7 @@ class Racing(Writing):
         "user" or "I" is the person, "my sister" or a name somebody else; "city", "home" and the
         like are one attribute. What has a day, a time and a place is found by its plain name.
         """
-        from anima.memory.values import attribute_of, subject_of
+        from anima.memory.claims.values import attribute_of, subject_of
 
         with self._locked():
             known = self._known()
@@ -115,7 +115,7 @@ class Racing(Writing):
             return found.timestamp, _moment(self._standing.intervals.closed_at(found.seq))
 
     def _span(self, reading: "Reading", attribute: str, value: str, *, holds: bool) -> Held:
-        from anima.memory.race import confidence
+        from anima.memory.claims.race import confidence
 
         line = self._existing(reading.seq)
         intervals = self._standing.intervals
@@ -141,7 +141,7 @@ class Racing(Writing):
         Races need it of every line, and it takes a fraction of a millisecond a line: whoever has
         time calls this until it returns 0. What it does changes no decision.
         """
-        from anima.memory.known import read
+        from anima.memory.claims.known import read
 
         with self._locked():
             standing = self._standing
@@ -157,7 +157,7 @@ class Racing(Writing):
 
     def _known(self) -> "Known":
         """What the lines claim, read now as far as `read_claims` has not read it."""
-        from anima.memory.known import Known
+        from anima.memory.claims.known import Known
 
         standing = self._standing
         if standing.known is None:
@@ -179,8 +179,8 @@ class Racing(Writing):
         likelihood: "Likelihood | None",
     ) -> _Planned:
         """The plan for one thing said; `taken` are the lines of this commit that come before it."""
-        from anima.memory import race
-        from anima.memory.known import read
+        from anima.memory.claims import race
+        from anima.memory.claims.known import read
 
         when = _aware(self._clock() if said.timestamp is None else said.timestamp)
         if not said.text.strip():
@@ -223,8 +223,8 @@ class Racing(Writing):
         self, plan: "Plan", new: "Reading", draft: Draft, taken: Mapping[int, Line]
     ) -> "Plan":
         """The plan, with what the learned reader of pairs closes where the rules have no say."""
-        from anima.memory import likeness
-        from anima.memory.replacing import replacing_for
+        from anima.memory.claims import likeness
+        from anima.memory.claims.replacing import replacing_for
 
         name = getattr(self._encoder, "name", None)
         reader = None if name is None else replacing_for(name)
@@ -287,7 +287,7 @@ def _closing(close: "Close", plan: "Plan") -> Draft:
 
 
 def _decision(one: _Planned, lines: Sequence[Line]) -> "Decision":
-    from anima.memory.race import Decision
+    from anima.memory.claims.race import Decision
 
     own = [line for line in lines if one.first <= line.seq < one.first + len(one.drafts)]
     plan = one.plan

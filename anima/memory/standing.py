@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from anima.memory.arguments import Widths
+from anima.memory.claims.intervals import Intervals
 from anima.memory.history import History
-from anima.memory.intervals import Intervals
 from anima.memory.line import SHORT, Line
-from anima.memory.recall import Recall
+from anima.memory.ranking.recall import Recall
 
 if TYPE_CHECKING:
-    from anima.memory.known import Known, Reading
+    from anima.memory.claims.known import Known, Reading
 
 
 @dataclass(kw_only=True)

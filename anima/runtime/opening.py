@@ -18,8 +18,8 @@ from anima.errors import CorruptStateError, UsageError
 from anima.home import Home, find_home
 from anima.memory.api import Memory
 from anima.memory.crypto import Secret
+from anima.memory.into.ways import ways_of
 from anima.memory.organ import MemoryOrgan, Rules
-from anima.memory.ways import ways_of
 from anima.organ import OrganState
 from anima.persona.store import Persona
 from anima.prism.shelf import Shelf
@@ -34,7 +34,7 @@ from anima.trunk.settings import Sampling
 from anima.version import __version__
 
 if TYPE_CHECKING:
-    from anima.memory.inlet import Inlet
+    from anima.memory.into.inlet import Inlet
     from anima.trunk.loader import Loaded
     from anima.trunk.tokens import Tokenizer
 
@@ -258,8 +258,8 @@ def _inlet(settings: config.Settings, loaded: "Loaded", format: ChatFormat) -> "
     ways = ways_of(settings.memory_into, settings.memory_strength)
     if not ways.inner:
         return None
-    from anima.memory.inlet import Inlet
-    from anima.memory.states import StateReader
+    from anima.memory.into.inlet import Inlet
+    from anima.memory.into.states import StateReader
 
     head = Context.begin(loaded.tokenizer, format, prefix(None)).head
     reader = StateReader(trunk=loaded.trunk, head=head.ids, encode=loaded.tokenizer.encode)

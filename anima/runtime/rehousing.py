@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from anima.errors import CorruptStateError, StateError, UsageError
 from anima.home import Home, make_folder, storage, sync_folder
 from anima.memory import keys
-from anima.memory.convert import Repaired, convert, repair
 from anima.memory.crypto import Secret
 from anima.memory.keys import KeyFile
-from anima.memory.ledger import KINDS, kind_of, remove
-from anima.memory.reencode import reencode
+from anima.memory.ledgers.convert import Repaired, convert, repair
+from anima.memory.ledgers.ledger import KINDS, kind_of, remove
+from anima.memory.ledgers.reencode import reencode
 from anima.memory.sealing import check, seal_path
 from anima.persona import files
 from anima.persona.store import Persona

@@ -20,8 +20,8 @@ from anima.memory import keys
 from anima.memory.api import Memory
 from anima.memory.book import Book
 from anima.memory.crypto import Secret, read_key_file
-from anima.memory.hybrid import HybridRecall
-from anima.memory.ledger import KINDS, remove
+from anima.memory.ledgers.ledger import KINDS, remove
+from anima.memory.ranking.hybrid import HybridRecall
 from anima.organ import OrganState
 from anima.persona import files
 from anima.persona.store import Persona

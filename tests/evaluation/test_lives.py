@@ -16,7 +16,7 @@ from anima.evaluation.lives_world import Fact, Life, Measure, life, small_talk
 from anima.evaluation.matching import says
 from anima.evaluation.texts import read
 from anima.home import Home
-from anima.memory.race import Said
+from anima.memory.claims.race import Said
 from anima.persona.session import ids, read_session
 
 HALVES = ("tune", "report")

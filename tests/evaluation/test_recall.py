@@ -29,7 +29,7 @@ from anima.evaluation.recall_life import Said
 from anima.evaluation.recall_metrics import Tally, pooled
 from anima.evaluation.recall_table import tabulate
 from anima.evaluation.recall_world import Measure, lives
-from anima.memory.concert import Concert
+from anima.memory.ranking.concert import Concert
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIVES = lives("tune", seed=5, count=6)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anima.memory import Memory
-from anima.memory.ledger import KINDS
+from anima.memory.ledgers.ledger import KINDS
 
 
 class Ticking:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from anima.errors import StateError
 from anima.memory import Memory
-from anima.memory.ledger import KINDS
+from anima.memory.ledgers.ledger import KINDS
 from tests.memory.conftest import Ticking
 from tests.memory.samples import lived, observe
 

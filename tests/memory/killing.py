@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from anima.memory import Memory, Secret
-from anima.memory.ledger import KINDS, kind_of
+from anima.memory.ledgers.ledger import KINDS, kind_of
 
 
 def write_for_ever(path: Path, seed: int) -> None:
@@ -58,7 +58,7 @@ def serve() -> None:
     for request in sys.stdin:
         name, seed = request.split()
         # Imported before the fork, so that what is killed is writing and not importing.
-        importlib.import_module(f"anima.memory.{KINDS[kind_of(Path(name))].module}")
+        importlib.import_module(f"anima.memory.ledgers.{KINDS[kind_of(Path(name))].module}")
         importlib.import_module("filelock")
         writer = os.fork()
         if writer == 0:

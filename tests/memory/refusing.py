@@ -12,7 +12,7 @@ from pathlib import Path
 
 from anima.errors import StorageError
 from anima.memory import Memory
-from anima.memory.ledger import KINDS, kind_of
+from anima.memory.ledgers.ledger import KINDS, kind_of
 from tests.memory.conftest import Ticking
 
 NOBODY = 65534
@@ -48,7 +48,7 @@ def full(path: Path) -> None:
 
 def readonly(path: Path) -> None:
     package = KINDS[kind_of(path)].package
-    __import__(f"anima.memory.{KINDS[kind_of(path)].module}")
+    __import__(f"anima.memory.ledgers.{KINDS[kind_of(path)].module}")
     import filelock  # noqa: F401
 
     if package is not None:

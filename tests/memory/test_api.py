@@ -20,7 +20,7 @@ from anima.errors import (
     UsageError,
 )
 from anima.memory import AsyncMemory, Memory, check
-from anima.memory.ledger import Change, Entry, opened
+from anima.memory.ledgers.ledger import Change, Entry, opened
 
 from .conftest import Ticking
 from .samples import lived, observe

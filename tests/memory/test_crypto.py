@@ -14,7 +14,7 @@ from anima.errors import (
     UsageError,
 )
 from anima.memory import Memory, Secret, check, crypto, read_key_file, write_key_file
-from anima.memory.ledger import Change, Entry, opened
+from anima.memory.ledgers.ledger import Change, Entry, opened
 
 from .conftest import Ticking
 from .samples import lived, observe

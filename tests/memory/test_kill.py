@@ -15,7 +15,7 @@ import pytest
 
 from anima.errors import MemoryLocked
 from anima.memory import Memory, Secret
-from anima.memory.ledger import KINDS
+from anima.memory.ledgers.ledger import KINDS
 
 PROGRAM = Path(__file__).parent / "killing.py"
 SHARED = 10

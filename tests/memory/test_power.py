@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from anima.memory import Memory
-from anima.memory.ledger import KINDS
+from anima.memory.ledgers.ledger import KINDS
 
 from .conftest import Ticking
 from .power import Disk, Effect, Unsynced, trace

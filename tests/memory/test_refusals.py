@@ -11,7 +11,7 @@ import pytest
 
 from anima.errors import BusyError, StorageError, UsageError
 from anima.memory import Memory
-from anima.memory.ledger import KINDS
+from anima.memory.ledgers.ledger import KINDS
 
 from .conftest import Ticking
 from .samples import lived

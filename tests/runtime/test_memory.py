@@ -10,7 +10,7 @@ from anima.context import Segment
 from anima.errors import StateError, StorageError, UsageError
 from anima.events import Notice, Recalled, Remembered, Replied, Token
 from anima.memory import Memory
-from anima.memory.hybrid import HybridRecall
+from anima.memory.ranking.hybrid import HybridRecall
 from anima.organ import Spoken, Turn
 
 

@@ -18,7 +18,7 @@ from anima.config import Settings
 from anima.errors import StorageError
 from anima.home import Home
 from anima.memory import Memory
-from anima.memory.hybrid import HybridRecall
+from anima.memory.ranking.hybrid import HybridRecall
 from anima.persona.session import read_session, sessions
 from anima.persona.store import Persona
 from anima.runtime.opening import _Sessions, assemble, prefix

@@ -13,7 +13,7 @@ from runtime_rig import wake
 from anima.errors import StateError, UsageError
 from anima.events import Recalled, Remembered
 from anima.memory import Memory
-from anima.memory.hybrid import HybridRecall
+from anima.memory.ranking.hybrid import HybridRecall
 from anima.terminal import commands, toolbar, turns
 from tests.terminal.room import Room
 

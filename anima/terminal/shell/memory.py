@@ -223,7 +223,7 @@ def _stats(opened: "Memory") -> dict[str, object]:
     from collections import Counter
 
     from anima.memory import read_seal
-    from anima.memory.ledger import kind_of
+    from anima.memory.ledgers.ledger import kind_of
     from anima.terminal import memory_reports as reports
 
     kinds: Counter[str] = Counter()

@@ -111,7 +111,7 @@ class _Putting:
             self._print(each)
 
     def _raced(self, batch: "Sequence[Given]") -> list[dict[str, Any]]:
-        from anima.memory.race import Said
+        from anima.memory.claims.race import Said
 
         for each in batch:
             if each.key is not None or each.value is not None:

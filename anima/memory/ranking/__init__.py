@@ -1,0 +1,1 @@
+"""How lines are found and ranked; knows no ledger, and of a line no more than it is told."""
