@@ -157,7 +157,7 @@ REPLIES: tuple[Command, ...] = (
     Command(
         name="/think",
         usage="/think TEXT",
-        help="plan, draft and check before the answer; only the answer stays in the talk",
+        help="plan, draft and check before the answer",
         handler=_think,
     ),
     Command(

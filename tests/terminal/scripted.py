@@ -43,6 +43,10 @@ class ScriptedRuntime:
     def turns(self) -> int:
         return len(self.heard)
 
+    def read_ahead(self) -> bool:
+        """There is no memory to read ahead in."""
+        return False
+
     @property
     def last(self) -> dict[str, Any] | None:
         if not self.heard:

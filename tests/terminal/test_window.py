@@ -189,6 +189,6 @@ def test_a_dumb_terminal_gets_lines_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_narrow_window_breaks_what_is_said_at_words(tmp_path: Path) -> None:
     with Window(talker(str(tmp_path)), columns=40, rows=15) as window:
-        window.until("default · scripted · mode off")
+        window.until("default ·", "mode off")
         window.press("/hlep\r")
         window.until("There is no command /hlep. Did you mean\n/help? /help lists all of them.")

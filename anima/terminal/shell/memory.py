@@ -32,7 +32,7 @@ _at = click.option(
 
 @click.group("memory", cls=flags.Commands)
 def memory() -> None:
-    """What a persona remembers: put lines in, find them, keep them whole.
+    """What a persona remembers: put in, find, keep whole.
 
     LINE is a number such as 12, or an anchor. The memory of a persona that is in use can be read,
     as of its last saved turn; to write to it, close the chat first. An encrypted one asks for its
@@ -159,7 +159,7 @@ def memory_list(ctx: click.Context, count: int, as_json: bool, key_file: str | N
 @flags.json
 @door.common
 def memory_show(ctx: click.Context, line: str, as_json: bool, key_file: str | None) -> None:
-    """Show one record with its anchor, its context, and whether it counts.
+    """Show one record: anchor, context, whether it counts.
 
     \b
     anima memory show 12
@@ -274,7 +274,7 @@ def memory_sql(ctx: click.Context, question: str, as_json: bool, key_file: str |
     (JSON), novelty, valence, in_force. Nothing can be changed by it, and no file be read.
 
     \b
-    anima memory sql "SELECT role, count(*) FROM lines WHERE in_force GROUP BY role"
+    anima memory sql "SELECT role, count(*) FROM lines GROUP BY role"
     """
     from anima.terminal import memory_reports as reports
 

@@ -88,7 +88,7 @@ def _verdict(folder: Path, expect: "Seal | None", secret: "Secret | None") -> "V
 )
 @door.common
 def memory_seal(ctx: click.Context, file: str | None, key_file: str | None) -> None:
-    """Note how many records there are and the last anchor, for verify to compare with.
+    """Note count and last anchor, for verify to compare with.
 
     Without --to it is seal.json beside the ledger. A seal that is kept where nobody else writes
     shows that a memory was cut or rewritten.
@@ -111,7 +111,7 @@ def memory_seal(ctx: click.Context, file: str | None, key_file: str | None) -> N
 def memory_convert(
     ctx: click.Context, kind: Any, encoder: str | None, key_file: str | None
 ) -> None:
-    """Keep the memory in another kind of ledger, or under another encoder.
+    """Change the kind of ledger, or the encoder.
 
     No anchor changes with the kind, and the old ledger goes once the new one was read again and
     compared. Another encoder makes another vector of every line, which the chain covers: so every

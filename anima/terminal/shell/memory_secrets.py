@@ -85,7 +85,7 @@ def memory_rekey(
     kdf: Any,
     key_file: str | None,
 ) -> None:
-    """Encrypt the memory with another passphrase or key file; no anchor changes.
+    """Change the passphrase or key file; no anchor changes.
 
     The one so far is given as always; the new passphrase is asked for twice, or taken from
     ANIMA_MEMORY_NEW_PASSPHRASE.
