@@ -28,7 +28,7 @@ _LEFT = 2000
 
 def chat_lines(count: int, seed: int = 1) -> list[str]:
     """`count` different lines of people talking, always the same for the same seed."""
-    import chitchat_dataset  # type: ignore[import-untyped]
+    import chitchat_dataset
 
     told = (
         message["text"].strip()
