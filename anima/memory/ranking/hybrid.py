@@ -4,12 +4,12 @@
     keywords = BM25 / greatest BM25                        a line that shares no word has 0
     nearness = (cosine − mean) / (greatest − mean)         the mean over all keys; below it 0
     recency = e^(−age / 6 h)                               breaks near-ties, no more
-    w = ½ c min(1, t / 2)
+    w = ⅔ logistic(.65 (n − 2.5) + 1.5 (t − 1))
 
-c is the share of the question, by IDF, that the best line by words has, t how many words that only
-one line has it amounts to: words count where some line has telling ones of the question, up to the
-plain mean that is best on public conversations; where none has, the vectors decide. Where a
-question has only words or only a vector, that part alone is the relevance. `manner` and `newer`
+n is how many words of the question some line has, t how many words that only one line has the best
+line by words amounts to: words count where much of the question is known and one line has telling
+words of it; where not, the vectors decide. Where a question has only words or only a vector, that
+part alone is the relevance. `manner` and `newer`
 come of a closer look at the best lines by a text, see `looking`; a question in words about the past
 also finds what no longer holds, the older above the newer.
 
@@ -51,6 +51,8 @@ Mask = NDArray[np.bool_]
 _LOOKED_AT = 5
 """Lines whose words count for the confidence: an answer that comes further down helps nobody."""
 
+_PER_WORD, _PER_TELLING = 0.65, 1.5
+
 _TINY = 1e-6
 
 
@@ -58,18 +60,19 @@ _TINY = 1e-6
 class Mixture:
     """The numbers of the score; see the module.
 
-    `keywords` is the greatest weight of words beside vectors, and `telling` the words that only one
-    line has from which on they have it. `recency` is a weight and `tau` its seconds. `least_span` is
-    the least range of cosines that is stretched to [0, 1], so that of a few lines that are all alike
-    none becomes the best by noise.
+    `keywords` is the greatest weight of words beside vectors; it has half of it with `words` words
+    of the question that some line has, and `telling` of those that only one has, in one line.
+    `recency` is a weight and `tau` its seconds. `least_span` is the least range of cosines that is
+    stretched to [0, 1], so that of a few lines that are all alike none becomes the best by noise.
     `unrelated` is the mean cosine of a question to lines that have nothing to do with it, by the
     encoder at hand (MiniLM: ten questions, 400 lines of chat), `supposed` how many such lines are
-    supposed beside those there are. `pool` lines of each kind are candidates. `threshold` is the confidence below which nothing is
-    an answer.
+    supposed beside those there are. `pool` lines of each kind are candidates. `threshold` is the
+    confidence below which nothing is an answer.
     """
 
-    keywords: float = 0.5
-    telling: float = 2.0
+    keywords: float = 2 / 3
+    words: float = 2.5
+    telling: float = 1.0
     recency: float = 0.05
     tau: float = 6 * 3600.0
     least_span: float = 0.1
@@ -77,6 +80,11 @@ class Mixture:
     supposed: int = 20
     pool: int = 1000
     threshold: float = 0.23
+
+    def share(self, words: int, telling: float) -> float:
+        """The weight of words, where lines have so many of a question and the best one so telling ones."""
+        says = _PER_WORD * (words - self.words) + _PER_TELLING * (telling - self.telling)
+        return self.keywords / (1.0 + math.exp(-says))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -274,7 +282,7 @@ class HybridRecall:
         seq = int(candidates.seqs[candidates.bm25.argmax()])
         covered = self._keywords.coverage(asked, [seq])[seq]
         telling = covered * asked.mass / asked.rarest
-        return self.mixture.keywords * covered * min(1.0, telling / self.mixture.telling)
+        return self.mixture.share(asked.known, telling)
 
     def _moved(self, asked: Asked, seqs: Seqs, scores: Numbers, seen: Look) -> Numbers:
         """What the best lines gain or lose by their age."""

@@ -66,12 +66,13 @@ class Asked:
     """The words of a question that are looked up, each with its inverse document frequency.
 
     `mass` is the sum of all of them, of those no line has as well; `rarest` is that of a
-    word which one line has.
+    word which one line has, and `known` how many words some line has.
     """
 
     weights: dict[str, float]
     mass: float
     rarest: float = 0.0
+    known: int = 0
 
 
 class KeywordIndex:
@@ -125,6 +126,7 @@ class KeywordIndex:
             weights={word: every[word] for word in kept},
             mass=math.fsum(every[each] for each in kept),
             rarest=_idf(1, lines + _PADDING),
+            known=sum(self._frequency(word) > 0 for word in kept),
         )
 
     def search(self, asked: Asked, most: int) -> Hits:

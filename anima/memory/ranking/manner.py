@@ -59,6 +59,11 @@ def asked_of_oneself(question: str) -> bool:
     return bool(_SPEAKER.search(question[:_READ]))
 
 
+def asked_of_the_listener(question: str) -> bool:
+    """Whether a text speaks of the one it is said to."""
+    return bool(_LISTENER.search(question[:_READ]))
+
+
 def time_asked(question: str) -> Time:
     """The time that a question is about, as far as its words say."""
     question = question[:_READ]

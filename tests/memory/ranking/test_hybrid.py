@@ -315,9 +315,8 @@ def test_words_count_by_how_telling_those_are_that_a_line_has() -> None:
     def share(text: str) -> float:
         return recall.search(question(text, [0, 1, 0]), 1).found[0].terms["share of keywords"]
 
-    assert share("saffron cardamom") == pytest.approx(0.5)
-    assert 0 < share("tea") < share("saffron") < share("saffron cardamom")
-    assert share("saffron xylophone zither") < share("saffron")
+    assert 0 < share("tea") < share("saffron") < share("saffron cardamom") < 2 / 3
+    assert share("saffron xylophone zither") == pytest.approx(share("saffron"))
 
 
 def test_the_other_wording_of_what_was_merged_is_found_under_its_line(plain: Memory) -> None:
