@@ -1,9 +1,10 @@
 """Learns which lines replace older ones, from made-up lives, and writes the reader of pairs.
 
-    python -m tools.build_replacing [--forms FILE] [--lives N] [--held-out] [--out FILE]
+    python -m tools.build_replacing [--forms FILE] [--lives N] [--out FILE]
 
 The forms are those of `replacing.toml`, the chat is the package chitchat-dataset's, which the
-`train` extra installs. With --held-out a quarter of the attributes is left out and judged instead.
+`train` extra installs. What the forms mark as judged is never learned from; what is found of it is
+printed.
 """
 
 import argparse
@@ -11,8 +12,8 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,23 @@ _COMMON = 2500
 _DIRECTIONS = 48
 _FOLDS = 4
 _SURE, _LIKELY = 0.8, 0.6
+_CHAT, _TALKED = 3000, 4500
+_JUDGED_TALKS = 100
+"""Talks that are left for `anima eval recall`."""
+
+_SHORTEST_TALK, _LONGEST_TALK = 3, 24
+_PLANTED, _JUDGED_LIVES = 12, 60
+LIVES = 600
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ground:
-    """What is learned from: sentences, chat, and the key of each text at length 1."""
+    """What is learned from: sentences, chat, talks, and the key of each text at length 1."""
 
     source: Material
     chat: Sequence[str]
+    judged_chat: Sequence[str]
+    talks: Sequence[Sequence[str]]
     keys: Mapping[str, NDArray[np.float32]]
     rarity: Mapping[str, float]
 
@@ -46,10 +56,43 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pairs:
-    """Features `[n, f]` of pairs and whether the newer replaces the older `[n]`."""
+    """Features `[n, f]` of pairs and whether the newer replaces the older `[n]`.
+
+    `texts` are the newer and the older of each; of one newer line are `sizes` of them in a row.
+    """
 
     features: Numbers
     replaced: NDArray[np.bool_]
+    texts: Sequence[tuple[str, str]]
+    sizes: Sequence[int]
+
+
+@dataclass(kw_only=True)
+class _Reading:
+    """Pairs while they are gathered, each newer line beside the nearest of the older ones."""
+
+    ground: Ground
+    eyes: Eyes
+    features: list[Numbers] = field(default_factory=list)
+    replaced: list[bool] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, new: Sentence, open_: Sequence[Sentence]) -> None:
+        keys = np.stack([self.ground.keys[each.text] for each in open_])
+        near = np.argsort(-(keys @ self.ground.keys[new.text]))[:CANDIDATES]
+        olds = [open_[at] for at in near.tolist()]
+        lines = [replacing.Line(text=e.text, key=self.ground.keys[e.text]) for e in (new, *olds)]
+        self.features.append(replacing.features(self.eyes, lines[0], lines[1:]))
+        self.replaced += [self.ground.source.replaces(new, old) for old in olds]
+        self.texts += [(new.text, old.text) for old in olds]
+        self.sizes.append(len(olds))
+
+    def pairs(self) -> Pairs:
+        return Pairs(
+            features=np.concatenate(self.features), replaced=np.array(self.replaced),
+            texts=self.texts, sizes=self.sizes,
+        )  # fmt: skip
 
 
 def eyes_for(ground: Ground, attributes: Set[int], chat: Sequence[str], seed: int = 0) -> Eyes:
@@ -128,29 +171,37 @@ def _logistic(
 
 
 def pairs_of(
-    ground: Ground, eyes: Eyes, attributes: Set[int], chat: Sequence[str], *, seed: int, lives: int
+    ground: Ground,
+    eyes: Eyes,
+    attributes: Set[int],
+    chat: Sequence[str],
+    *,
+    seed: int,
+    lives: int,
+    talks: Sequence[Sequence[str]] = (),
 ) -> Pairs:
     """Every line of made-up lives beside the nearest lines before it that are still open."""
-    chance, found, replaced = random.Random(seed), [], []
+    chance, found = random.Random(seed), _Reading(ground=ground, eyes=eyes)
     for _ in range(lives):
         open_: list[Sentence] = []
         for new in life(ground.source, sorted(attributes), chat, chance):
             if open_:
-                keys = np.stack([ground.keys[each.text] for each in open_])
-                near = np.argsort(-(keys @ ground.keys[new.text]))[:CANDIDATES]
-                olds = [open_[at] for at in near.tolist()]
-                lines = [replacing.Line(text=e.text, key=ground.keys[e.text]) for e in (new, *olds)]
-                found.append(replacing.features(eyes, lines[0], lines[1:]))
-                replaced += [ground.source.replaces(new, old) for old in olds]
+                found.add(new, open_)
             # What was replaced is closed most of the time, as it will be where this is used.
             if chance.random() < 0.75:
                 open_ = [old for old in open_ if not ground.source.replaces(new, old)]
             open_.append(new)
-    return Pairs(features=np.concatenate(found), replaced=np.array(replaced))
+    facts = [e for e in ground.source.sentences if e.attribute in attributes and e.kind == "fact"]
+    for talk in talks:
+        open_ = chance.sample(facts, _PLANTED)
+        for text in talk:
+            found.add(Sentence(text=text), [old for old in open_ if old.text != text])
+            open_.append(Sentence(text=text))
+    return found.pairs()
 
 
-def learned(ground: Ground, attributes: Set[int], chat: Sequence[str], lives: int) -> Replacing:
-    """The reader of pairs: eyes that never saw an attribute make the features it is taught with."""
+def parts_of(ground: Ground, attributes: Set[int], chat: Sequence[str], lives: int) -> list[Pairs]:
+    """Pairs of lives in folds of the attributes, each by eyes that never saw those of its fold."""
     drawn = sorted(attributes)
     random.Random(0).shuffle(drawn)
     parts = []
@@ -160,16 +211,23 @@ def learned(ground: Ground, attributes: Set[int], chat: Sequence[str], lives: in
             ground, set(drawn) - part, [t for i, t in enumerate(chat) if i % _FOLDS != fold]
         )
         parts.append(
-            pairs_of(ground, eyes, part, chat[fold::_FOLDS], seed=fold, lives=lives // _FOLDS)
-        )
+            pairs_of(
+                ground, eyes, part, chat[fold::_FOLDS], seed=fold, lives=lives // _FOLDS,
+                talks=ground.talks[fold::_FOLDS],
+            )
+        )  # fmt: skip
+    return parts
+
+
+def reader_of(parts: Sequence[Pairs], eyes: Eyes) -> Replacing:
+    """The reader that some parts teach, with these eyes."""
     centre, spread, inner, inner_bias, outer, outer_bias = _layers(
         np.concatenate([each.features for each in parts]),
         np.concatenate([each.replaced for each in parts]),
     )
     return Replacing(
-        encoder=DEFAULT, eyes=eyes_for(ground, set(drawn), chat), centre=centre, spread=spread,
-        inner=inner, inner_bias=inner_bias, outer=outer, outer_bias=outer_bias, sure=_SURE,
-        likely=_LIKELY,
+        encoder=DEFAULT, eyes=eyes, centre=centre, spread=spread, inner=inner,
+        inner_bias=inner_bias, outer=outer, outer_bias=outer_bias, sure=_SURE, likely=_LIKELY,
     )  # fmt: skip
 
 
@@ -216,53 +274,75 @@ def _layers(
     )  # fmt: skip
 
 
-def _ground(forms: Path) -> Ground:
-    source, chat = material(forms), chat_lines(1500)
-    texts = [*dict.fromkeys([*(each.text for each in source.sentences), *chat])]
+def ground_of(forms: Path) -> Ground:
+    """The sentences of the forms, chat, talks and their keys; raises as `open_encoder` does."""
+    every = chat_lines(_CHAT)
+    left = len(every) // 4
+    source, talks = material(forms, every[left:]), chat_talks(_TALKED)
+    said = [text for talk in talks for text in talk]
+    texts = [*dict.fromkeys([*(each.text for each in source.sentences), *every, *said])]
     keys = open_encoder(DEFAULT, find_home(None, os.environ), say=print).encode(texts)
-    said = Counter(
-        word for text in chat for word in replacing.wording(text).words if word.isascii()
+    common = Counter(
+        word for text in every for word in replacing.wording(text).words if word.isascii()
     )
-    rarity = replacing.rarities([word for word, _ in said.most_common(_COMMON)])
-    return Ground(source=source, chat=chat, keys=dict(zip(texts, keys, strict=True)), rarity=rarity)
+    rarity = replacing.rarities([word for word, _ in common.most_common(_COMMON)])
+    return Ground(
+        source=source, chat=every[left:], judged_chat=every[:left], talks=talks,
+        keys=dict(zip(texts, keys, strict=True)), rarity=rarity,
+    )  # fmt: skip
 
 
-def _judge(ground: Ground, lives: int) -> None:
+def chat_talks(count: int) -> list[Sequence[str]]:
+    """One person's lines of talks, about `count` lines, beyond those that anything is judged on."""
+    from anima.features.corpus import chitchat
+
+    found: list[Sequence[str]] = []
+    for talk in chitchat().conversations[_JUDGED_TALKS:]:
+        lines = [text.strip() for text in talk.turns[::2] if text.strip()][:_LONGEST_TALK]
+        if len(lines) >= _SHORTEST_TALK:
+            found.append(lines)
+            count -= len(lines)
+        if count <= 0:
+            break
+    return found
+
+
+def judge(chances: Numbers, pairs: Pairs) -> Iterator[str]:
     """What is found in the attributes that were left out, by threshold."""
-    drawn = list(range(len(ground.source.names)))
-    random.Random(1).shuffle(drawn)
-    held, rest = set(drawn[: len(drawn) // 4]), set(drawn[len(drawn) // 4 :])
-    split = len(ground.chat) * 3 // 4
-    reader = learned(ground, rest, ground.chat[:split], lives)
-    pairs = pairs_of(ground, reader.eyes, held, ground.chat[split:], seed=77, lives=60)
-    chances = reader.scored(pairs.features)
-    for least in (0.5, 0.7, 0.8, 0.9, 0.95):
+    lines = np.repeat(np.arange(len(pairs.sizes)), pairs.sizes)
+    for least in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
         closed = chances >= least
-        right = int((closed & pairs.replaced).sum())
-        print(
-            f"P ≥ {least}: {right} of {int(pairs.replaced.sum())} found, "
-            f"{int(closed.sum()) - right} of {int((~pairs.replaced).sum())} wrongly"
+        right, wrong = closed & pairs.replaced, closed & ~pairs.replaced
+        yield (
+            f"P ≥ {least}: {right.sum()} of {pairs.replaced.sum()} found, {wrong.sum()} wrongly, "
+            f"by {len(set(lines[wrong].tolist()))} of {len(pairs.sizes)} lines"
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--forms", type=Path, default=Path(__file__).with_name("replacing.toml"))
-    parser.add_argument("--lives", type=int, default=260)
-    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--lives", type=int, default=LIVES)
     shipped = Path("checkpoints/models") / DEFAULT / replacing.FILE
     parser.add_argument("--out", type=Path, default=shipped)
     options = parser.parse_args(arguments)
-    ground = _ground(options.forms)
-    if options.held_out:
-        _judge(ground, options.lives)
-        return 0
+    ground = ground_of(options.forms)
+    learn = ground.source.learned
+    parts = parts_of(ground, learn, ground.chat, options.lives)
+    reader = reader_of(parts, eyes_for(ground, learn, ground.chat))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    learned(ground, set(range(len(ground.source.names))), ground.chat, options.lives).write(
-        options.out
-    )
-    print(f"{options.out}: {len(ground.source.names)} attributes, {len(ground.keys):,} sentences")
+    reader.write(options.out)
+    print(f"{options.out}: {len(learn)} attributes, {len(ground.keys):,} sentences")
+    pairs = judged_pairs(ground, reader.eyes)
+    print(*judge(reader.scored(pairs.features), pairs), sep="\n")
     return 0
+
+
+def judged_pairs(ground: Ground, eyes: Eyes) -> Pairs:
+    """Pairs of the attributes that nothing was learned from."""
+    return pairs_of(
+        ground, eyes, ground.source.judged, ground.judged_chat, seed=77, lives=_JUDGED_LIVES
+    )
 
 
 if __name__ == "__main__":

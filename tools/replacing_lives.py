@@ -21,6 +21,9 @@ _ENDINGS: Final = (
 )  # fmt: skip
 _NAMES: Final = ("Otto", "Greta", "Anna", "Milan", "Lea", "Ruben", "Ines", "Hamid", "Vera", "Kofi")
 _OF_ANYTHING = 4
+_WITHIN, _SHORT = 0.25, 60
+"""How many sentences stand within other talk, and letters of what stands beside them."""
+
 _VALUES = 5
 """Values of an attribute that are used, each replaced by the next in a circle."""
 
@@ -42,11 +45,17 @@ class Sentence:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Material:
-    """Every sentence of the forms, and of which attributes several values hold side by side."""
+    """Every sentence of the forms, of which attributes several values hold, and which are judged."""
 
     names: Sequence[str]
     many: Set[int]
+    judged: Set[int]
     sentences: Sequence[Sentence]
+
+    @property
+    def learned(self) -> Set[int]:
+        """The attributes that may be learned from."""
+        return set(range(len(self.names))) - self.judged
 
     def replaces(self, new: Sentence, old: Sentence) -> bool:
         """Whether a sentence says something else of the attribute than an older one."""
@@ -59,23 +68,25 @@ class Material:
         )
 
 
-def material(path: Path) -> Material:
-    """Every form with values, always the same for the same file."""
+def material(path: Path, chat: Sequence[str] = ()) -> Material:
+    """Every form with values, always the same for the same file; some within other talk, `chat`."""
+    beside = [each for each in chat if len(each) <= _SHORT]
     read = tomllib.loads(path.read_text("utf-8"))
     attributes = read["attribute"]
     anything = _lines(read["anything"][0]["not"])
     return Material(
         names=[each["name"] for each in attributes],
         many={at for at, each in enumerate(attributes) if "updates" not in each},
+        judged={at for at, each in enumerate(attributes) if each.get("judged")},
         sentences=[
             sentence
             for at, each in enumerate(attributes)
-            for sentence in (*_sentences(at, each), *_of_others(at, each, anything))
+            for sentence in (*_sentences(at, each, beside), *_of_others(at, each, anything))
         ],
     )
 
 
-def _sentences(at: int, attribute: Mapping[str, str]) -> list[Sentence]:
+def _sentences(at: int, attribute: Mapping[str, str], beside: Sequence[str]) -> list[Sentence]:
     chance = random.Random(f"0 {attribute['name']}")
     values = [each.strip() for each in attribute["values"].split(";")]
     chance.shuffle(values)
@@ -87,7 +98,7 @@ def _sentences(at: int, attribute: Mapping[str, str]) -> list[Sentence]:
             for value in chance.sample(every, 2) if kind == "not" else every:
                 was = (value - 1) % len(values)
                 text = form.replace("{v}", values[value]).replace("{o}", values[was])
-                text = _dressed(text, chance)
+                text = _within(_dressed(text, chance), beside, chance)
                 found.append(Sentence(text=text, attribute=at, kind=kind, value=value, was=was))
     return found
 
@@ -139,6 +150,18 @@ def _dressed(text: str, chance: random.Random) -> str:
     if draw < 0.5:
         return text[:1].upper() + text[1:]
     return text.lower() if draw < 0.6 else text
+
+
+def _within(text: str, beside: Sequence[str], chance: random.Random) -> str:
+    """A sentence, now and then with another one before it, behind it or on both sides."""
+    draw = chance.random()
+    if not beside or draw >= _WITHIN:
+        return text
+    before, after = (f"{chance.choice(beside).rstrip('.!?')}{chance.choice('..!?')}" for _ in "ba")
+    told = text if text.endswith((".", "!", "?", ")")) else f"{text}."
+    if draw < _WITHIN / 4:
+        return f"{before} {told} {after}"
+    return f"{before} {told}" if draw < _WITHIN / 2 else f"{told} {after}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,7 @@ class Affine(NamedTuple):
     bias: "Vectors"
 
 
-class _Alike(NamedTuple):
+class Alike(NamedTuple):
     """Texts of one length among rows of tokens: from which row on, how many, of how many tokens."""
 
     start: int
@@ -87,7 +87,7 @@ class _Alike(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Layer:
+class Layer:
     """One layer: attention in `mixed` (query, key and value in one) and `out`, then two linears."""
 
     mixed: Affine
@@ -97,7 +97,7 @@ class _Layer:
     down: Affine
     after_all: Affine
 
-    def __call__(self, x: "Vectors", groups: Sequence[_Alike]) -> "Vectors":
+    def __call__(self, x: "Vectors", groups: Sequence[Alike]) -> "Vectors":
         """x `[n, d]` of the n tokens of all texts, through the layer."""
         mixed = linear(x, self.mixed)
         attended = numpy.empty_like(x)
@@ -125,7 +125,7 @@ class MiniLmEncoder:
                 + weights["embeddings.token_type_embeddings.weight"][0]
             )
             self._before = _affine(weights, "embeddings.LayerNorm")
-            self._layers = [_layer(weights, f"encoder.layer.{at}.") for at in range(_LAYERS)]
+            self._layers = [layer_of(weights, f"encoder.layer.{at}.") for at in range(_LAYERS)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptModelError(
                 f"The sentence encoder in {folder} is damaged ({error}). Remove that folder; it is "
@@ -143,13 +143,31 @@ class MiniLmEncoder:
             vectors[chosen] = self._together([ids[at] for at in chosen])
         return vectors
 
-    def _together(self, ids: Sequence[Sequence[int]]) -> "Vectors":
-        """Vectors of texts, by their tokens, the shortest first: one row a token, no padding."""
+    def states(self, texts: Sequence[str], layers: int, most: int) -> list["Vectors"]:
+        """What the first layers make of each text: its states `[t, d]`, of `most` tokens at most."""
+        ids = [self._tokenizer.encode(text).ids for text in texts]
+        ids = [each if len(each) <= most else [*each[: most - 1], each[-1]] for each in ids]
+        found: list[Vectors] = [numpy.empty(0, numpy.float32)] * len(texts)
+        for chosen in _batches([len(each) for each in ids]):
+            groups, x = self._embedded([ids[at] for at in chosen])
+            for layer in self._layers[:layers]:
+                x = layer(x, groups)
+            ends = numpy.cumsum([len(ids[at]) for at in chosen])
+            for at, part in zip(chosen, numpy.split(x, ends[:-1]), strict=True):
+                found[at] = part
+        return found
+
+    def _embedded(self, ids: Sequence[Sequence[int]]) -> tuple[list[Alike], "Vectors"]:
+        """The embedded tokens of texts, the shortest first: one row a token, no padding."""
         groups = list(_alike(ids))
         x = self._words[numpy.concatenate(ids)]
         for each in groups:
             x[each.rows].reshape(each.texts, each.length, -1)[:] += self._places[: each.length]
-        x = _normed(x, self._before)
+        return groups, _normed(x, self._before)
+
+    def _together(self, ids: Sequence[Sequence[int]]) -> "Vectors":
+        """Vectors of texts, by their tokens, the shortest first."""
+        groups, x = self._embedded(ids)
         for layer in self._layers:
             x = layer(x, groups)
         means = [x[each.rows].reshape(each.texts, each.length, -1).mean(1) for each in groups]
@@ -205,7 +223,7 @@ def _product(x: "Vectors", weight: "Vectors") -> "Vectors":
     return product
 
 
-def _attend(mixed: "Vectors", alike: _Alike, attended: "Vectors") -> None:
+def _attend(mixed: "Vectors", alike: Alike, attended: "Vectors") -> None:
     """Attention of each text's tokens to each other, every head by itself, into `attended`."""
     count, length = alike.texts, alike.length
     shape = (count, length, -1, _HEADS, _HEAD_WIDTH)
@@ -241,10 +259,10 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _alike(ids: Sequence[Sequence[int]]) -> Iterator[_Alike]:
+def _alike(ids: Sequence[Sequence[int]]) -> Iterator[Alike]:
     start = 0
     for length, same in groupby(len(each) for each in ids):
-        group = _Alike(start, len(list(same)), length)
+        group = Alike(start, len(list(same)), length)
         yield group
         start = group.rows.stop
 
@@ -270,14 +288,15 @@ def _affine(weights: Mapping[str, "Vectors"], name: str) -> Affine:
     return Affine(weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
-def _layer(weights: Mapping[str, "Vectors"], name: str) -> _Layer:
+def layer_of(weights: Mapping[str, "Vectors"], name: str) -> Layer:
+    """The layer whose tensors' names begin with `name`; raises KeyError."""
     query, key, value = (
         _affine(weights, f"{name}attention.self.{each}") for each in ("query", "key", "value")
     )
     # The scores' 1/√d is put into the queries.
     query = Affine(*(each * numpy.float32(_HEAD_WIDTH**-0.5) for each in query))
     mixed = Affine(*(numpy.concatenate(parts) for parts in zip(query, key, value, strict=True)))
-    return _Layer(
+    return Layer(
         mixed=mixed,
         out=_affine(weights, f"{name}attention.output.dense"),
         after_attention=_affine(weights, f"{name}attention.output.LayerNorm"),

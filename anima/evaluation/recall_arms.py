@@ -91,6 +91,7 @@ class Kept:
         self._encoder = encoder
         self._most = most
         self._known: dict[str, Vectors] = {}
+        self.states = getattr(encoder, "states", None)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors `[n, e]`."""

@@ -225,6 +225,7 @@ class Racing(Writing):
         """The plan, with what the learned reader of pairs closes where the rules have no say."""
         from anima.memory.claims import likeness
         from anima.memory.claims.replacing import replacing_for
+        from anima.memory.claims.together import together_for
 
         name = getattr(self._encoder, "name", None)
         reader = None if name is None else replacing_for(name)
@@ -241,7 +242,8 @@ class Racing(Writing):
             and line.key is not None
             and math.isinf(intervals.closed_at(line.seq))
         ]
-        return likeness.read_over(plan, reader, new, content, olds)
+        together = together_for(self._encoder)
+        return likeness.read_over(plan, reader, new, content, olds, together)
 
     def _drafts(
         self, plan: "Plan", said: "Said", when: datetime, draft: Draft | None

@@ -179,3 +179,22 @@ def test_the_real_encoder_knows_a_question_from_another() -> None:
         ["My sister is a vet", "I moved to Utrecht", "What does my sibling do for a living?"]
     )
     assert fact @ asked > other @ asked + 0.2
+
+
+def test_states_are_those_of_each_text_alone_and_end_in_its_vector(folder: Path) -> None:
+    encoder = MiniLmEncoder(folder)
+    texts = ["w1 w2 w3", "w4", "w2 w1 w3 w9 w8"]
+    for text, state in zip(texts, encoder.states(texts, 4, 64), strict=True):
+        assert state.shape == (len(text.split()), encoder.width)
+        assert state == pytest.approx(encoder.states([text], 4, 64)[0], abs=1e-5)
+    (last,) = encoder.states(texts[:1], 6, 64)
+    mean = last.mean(0)
+    assert mean / numpy.linalg.norm(mean) == pytest.approx(encoder.encode(texts[:1])[0], abs=1e-6)
+
+
+def test_of_a_long_text_the_beginning_and_the_last_token_are_read(folder: Path) -> None:
+    encoder = MiniLmEncoder(folder)
+    words = [f"w{at}" for at in range(1, 21)]
+    (found,) = encoder.states([" ".join(words)], 2, 8)
+    (wanted,) = encoder.states([" ".join([*words[:7], words[-1]])], 2, 8)
+    assert found == pytest.approx(wanted, abs=1e-6)

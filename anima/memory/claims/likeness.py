@@ -2,7 +2,8 @@
 
 The learned reader of pairs looks at the nearest older lines of the same speaker. From its `sure` on a
 line is closed as a whole, or in part where it says more than one thing; from its `likely` on it is
-closed in part only, so that the newer one is found before it.
+closed in part only, so that the newer one is found before it. Where there is a reader of both texts
+at once, it has the last word on what the first one leaves open.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from anima.memory.claims.claims import USER
 from anima.memory.claims.known import Reading
 from anima.memory.claims.race import LITTLE, Close, Plan
 from anima.memory.claims.replacing import CANDIDATES, Replacing
+from anima.memory.claims.together import Together
 from anima.memory.line import Content, Vector
 from anima.memory.ranking.vectors import unit
 
@@ -37,7 +39,12 @@ def may_replace(plan: Plan, reader: Replacing, new: Reading, key: Vector | None)
 
 
 def read_over(
-    plan: Plan, reader: Replacing, new: Reading, content: Content, olds: Sequence[Older]
+    plan: Plan,
+    reader: Replacing,
+    new: Reading,
+    content: Content,
+    olds: Sequence[Older],
+    together: Together | None = None,
 ) -> Plan:
     """The plan of the rules, with the closings that the reader of pairs adds to an insertion."""
     if content.key is None or plan.kind != "insert" or plan.closes:
@@ -52,10 +59,13 @@ def read_over(
     ]
     near = sorted(lines, key=lambda old: -float(old[1].key @ said.key))[:CANDIDATES]
     chances = reader.chances(said, [line for _, line in near])
+    if together is not None:
+        chances = together.chances(said.text, [line.text for _, line in near], chances)
+    last = reader if together is None else together
     closes = [
-        _close(old, new, whole=chance >= reader.sure)
+        _close(old, new, whole=chance >= last.sure)
         for (old, _), chance in zip(near, chances.tolist(), strict=True)
-        if chance >= reader.likely
+        if chance >= last.likely
     ]
     if not closes:
         return plan

@@ -15,6 +15,9 @@ from anima.memory.claims.replacing import Replacing
 from anima.memory.line import Vector, content_of
 from anima.memory.ranking.hybrid import HybridRecall
 from tests.memory.claims.test_replacing import key, reader
+from tests.memory.claims.test_together import Lower
+from tests.memory.claims.test_together import planted as planted_joint
+from tests.memory.claims.test_together import reader as joint_reader
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INSERT = Plan(kind="insert", reason="nothing like it is known")
@@ -52,6 +55,16 @@ def test_what_likely_replaces_closes_a_line_in_part() -> None:
 
 def test_what_hardly_replaces_closes_nothing() -> None:
     assert over([older()], reader(sure=1.0, likely=1.0)) is INSERT
+
+
+@pytest.mark.parametrize(("bias", "kind"), [(4.0, "close"), (-4.0, "insert")])
+def test_where_both_texts_are_read_at_once_that_is_the_last_word(bias: float, kind: str) -> None:
+    judge = reader(sure=1.0 if bias > 0 else 0.0, likely=1.0 if bias > 0 else 0.0)
+    new = reading(9, "shoes in a 43 for me", after=5)
+    content = content_of(text="shoes in a 43 for me", key=key(9))
+    joint = joint_reader(planted_joint(bias=bias), Lower(), least=0.0)
+    plan = likeness.read_over(INSERT, judge, new, content, [older()], joint)
+    assert plan.kind == kind
 
 
 def test_a_line_that_says_more_than_one_thing_is_never_closed_as_a_whole() -> None:
