@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from anima import steering
 from anima.errors import UsageError
 from anima.evaluation.harness import Cell, Request, Row, Size, Study, means, with_fresh
 from anima.evaluation.material import STYLES, Prompt
@@ -24,15 +23,18 @@ from anima.evaluation.replies import (
     topical,
 )
 from anima.prism import calibration
-from anima.prism.build import CALIBRATION, Workshop
+from anima.prism.build import CALIBRATION
 from anima.prism.measuring import Asked, Said, said
+from anima.prism.workshop import Workshop
 from anima.runtime.furnishing import furnish
 from anima.runtime.modes import open_workshop
+from anima.steering.push import Push
+from anima.steering.state import State
 
 if TYPE_CHECKING:
     from anima.prism.shelf import Shelf
 
-Make = Callable[[float], steering.State | None]
+Make = Callable[[float], State | None]
 """A state at a strength; None for one that asks for nothing."""
 
 _BATCH = 16  # prompts answered together
@@ -67,10 +69,9 @@ class Stand:
     shelf: "Shelf"
     effort: Effort
     _asked: dict[tuple[str, ...], Asked] = field(default_factory=dict)
-    _solved: dict[tuple[str, ...], steering.State | None] = field(default_factory=dict)
-    _residuals: dict[str, Tensor] = field(default_factory=dict)
+    _solved: dict[tuple[str, ...], State | None] = field(default_factory=dict)
 
-    def rows(self, push: steering.State | None, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    def rows(self, push: State | None, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
         """Each prompt answered under a push: its text, styles, fluency and price."""
         texts = tuple(prompt.text for prompt in prompts)
         replies = said(
@@ -80,7 +81,7 @@ class Stand:
         )  # fmt: skip
         return self._judged(prompts, replies)
 
-    def cost(self, state: steering.State | None, effort: Effort | None = None) -> float:
+    def cost(self, state: State | None, effort: Effort | None = None) -> float:
         """The p95 of KL over greedy tokens on the calibration prompts, in nats."""
         own = effort or self.effort
         base = self._read(CALIBRATION[: own.prompts])
@@ -92,7 +93,7 @@ class Stand:
         make: Make,
         target: Callable[[], float],
         effort: Effort | None = None,
-    ) -> steering.State | None:
+    ) -> State | None:
         """The state at the strength where its cost is nearest to `target`; solved once a key."""
         own = effort or self.effort
         if key not in self._solved:
@@ -103,17 +104,10 @@ class Stand:
             self._solved[key] = make(found.strength)
         return self._solved[key]
 
-    def residuals(self, texts: Sequence[str]) -> list[Tensor]:
-        """The workshop layer's stream on each text's own tokens `[t, d]`, each text read once."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._residuals]
-        read = self.workshop.reader.residuals(new, self.workshop.layer)
-        self._residuals.update(zip(new, read, strict=True))
-        return [self._residuals[text] for text in texts]
-
     def along(self, direction: Tensor) -> Make:
         """A dense direction, added."""
         return lambda strength: self.workshop.state(
-            [steering.Push(operation="add", strength=strength, direction=direction)]
+            [Push(operation="add", strength=strength, direction=direction)]
         )
 
     def random_features(self, count: int, operation: str, seed: int) -> Make:
@@ -134,7 +128,7 @@ class Stand:
         share = 1 / len(chosen) ** 0.5
         return lambda strength: self.workshop.state(
             [
-                steering.Push(operation=operation, strength=strength * share, feature=feature)
+                Push(operation=operation, strength=strength * share, feature=feature)
                 for feature in chosen
             ]
         )

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from anima import steering
 from anima.evaluation import material
 from anima.evaluation.arms import Stand, open_stand, study_of
 from anima.evaluation.harness import (
@@ -36,6 +35,9 @@ from anima.prism import discovery
 from anima.prism.contrast import Contrast
 from anima.prism.contrast import means as text_means
 from anima.runtime.modes import shipped_contrast
+from anima.steering.controls import placebo, zombie
+from anima.steering.push import Push
+from anima.steering.state import State
 
 CLAMP, NEGATIVE, CAP, ABLATION = "clamp to zero", "negative clamp", "projection cap", "ablation"
 ASKED_SYSTEM, ASKED_TURN = "asked by system text", "asked in the turn"
@@ -132,7 +134,7 @@ class Suppression:
         left = {"suppressed": suppressed, "left": judged["density"], "overall": overall}
         return {**judged, **left}
 
-    def _state(self, arm: str, name: str, thing: Contrast) -> steering.State | None:
+    def _state(self, arm: str, name: str, thing: Contrast) -> State | None:
         if arm == OFF:
             return None
         features, direction, level = self._told_apart(name, thing)
@@ -146,9 +148,9 @@ class Suppression:
         if state is None:
             return None
         if arm == ZOMBIE:
-            return steering.zombie(state)
+            return zombie(state)
         if arm == NOISE:
-            return steering.placebo(state, torch.Generator().manual_seed(_SEED))
+            return placebo(state, torch.Generator().manual_seed(_SEED))
         return state
 
     def _told_apart(self, name: str, thing: Contrast) -> tuple[list[int], torch.Tensor, float]:
@@ -157,8 +159,8 @@ class Suppression:
             workshop = self._stand.workshop
             assert workshop.sae is not None
             assert workshop.statistics is not None
-            like = self._stand.residuals(thing.like)
-            unlike = self._stand.residuals(thing.unlike)
+            like = self._stand.workshop.residuals(thing.like)
+            unlike = self._stand.workshop.residuals(thing.unlike)
             proposed = discovery.proposals(
                 discovery.codes(workshop.sae, like), discovery.codes(workshop.sae, unlike),
                 workshop.statistics, count=_FEATURES,
@@ -171,17 +173,15 @@ class Suppression:
         return self._found[name]
 
 
-def _pushes(
-    arm: str, features: Sequence[int], direction: torch.Tensor, level: float
-) -> list[steering.Push]:
+def _pushes(arm: str, features: Sequence[int], direction: torch.Tensor, level: float) -> list[Push]:
     """The pushes of a suppressing arm; controls act as a clamp to zero does."""
     if arm == CAP:
-        return [steering.Push(operation="cap", strength=level, direction=direction)]
+        return [Push(operation="cap", strength=level, direction=direction)]
     if arm == ABLATION:
-        return [steering.Push(operation="ablate", strength=1.0, direction=direction)]
-    clamp = steering.Push(operation="ablate", strength=1.0, feature=0)
+        return [Push(operation="ablate", strength=1.0, direction=direction)]
+    clamp = Push(operation="ablate", strength=1.0, feature=0)
     if arm == NEGATIVE:
-        clamp = steering.Push(operation="negative_clamp", strength=_DEPTH, feature=0)
+        clamp = Push(operation="negative_clamp", strength=_DEPTH, feature=0)
     return [replace(clamp, feature=feature) for feature in features]
 
 

@@ -1,8 +1,8 @@
 """`anima eval steering`: what modes and single features do, beside controls at equal KL.
 
 Prompts are of the report half and of no part of discovery or calibration. Modes: the shipped ones
-on everyday prompts, a prompt being the unit. Concepts: features found here for 24 single concepts,
-on prompts that call for no topic, a concept being the unit.
+on everyday prompts, a prompt being the unit. Concepts: what `anima mode create` makes of the texts
+of 24 single concepts, on prompts that call for no topic, a concept being the unit.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from anima import steering
 from anima.evaluation import material
 from anima.evaluation.arms import LITTLE, Effort, Make, Stand, open_stand, study_of
 from anima.evaluation.harness import (
@@ -37,9 +36,14 @@ from anima.evaluation.replies import (
     judged_concept,
 )
 from anima.prism import discovery
+from anima.prism.build import TAKING, Candidate, build
 from anima.prism.calibration import TARGET
 from anima.prism.contrast import Contrast
+from anima.prism.mode import STRONGEST
 from anima.runtime.modes import shipped_contrast
+from anima.steering.controls import opposed, placebo, zombie
+from anima.steering.push import Push
+from anima.steering.state import State
 
 PRISM = "prism"
 CONCEPTS = "concepts"
@@ -50,7 +54,7 @@ MODE_ARMS = (
 """In the order in which they are measured: a run that is cut short has what matters most."""
 CONCEPT_ARMS = tuple(arm for arm in MODE_ARMS if arm != PLACEBO)
 _SEED = 7
-_FEATURES = 3  # of a single concept
+_FEATURES = 3  # drawn at random beside a single concept
 _PROMPTS = 4  # that each concept is tried on
 
 
@@ -67,8 +71,7 @@ def study(request: Request, stand: Stand) -> Study:
     names = [name for name in MODES if name in stand.shelf.names()]
     modes = ModeArms(stand=stand)
     single = ConceptArms(
-        stand=stand, concepts=list(concepts.values()), all_of=material.concepts(),
-        effort=None if smoke else LITTLE,
+        stand=stand, all_of=material.concepts(), effort=None if smoke else LITTLE,
     )  # fmt: skip
     few = material.prompts("neutral", "report")[: 2 if smoke else _PROMPTS]
 
@@ -106,7 +109,7 @@ class ModeArms:
             found = self.stand.rows(self.state(mode, arm), prompts)
         return [judged(row, mode) for row in found]
 
-    def state(self, mode: str, arm: str) -> steering.State | None:
+    def state(self, mode: str, arm: str) -> State | None:
         """What an arm pushes; the controls at the KL of the mode itself."""
         stand, found = self.stand, self.stand.shelf.load(mode)
         own = stand.workshop.state(found.pushes())
@@ -115,9 +118,9 @@ class ModeArms:
         if arm == PRISM:
             return own
         if arm == ZOMBIE:
-            return steering.zombie(own)
+            return zombie(own)
         if arm == PLACEBO:
-            return steering.placebo(own, torch.Generator().manual_seed(_SEED))
+            return placebo(own, torch.Generator().manual_seed(_SEED))
         if arm == WRONG_SIGN:
             return stand.equal((mode, arm), _opposed(stand, found.pushes), lambda: stand.cost(own))
         if (mode, arm) not in self._makes:
@@ -135,32 +138,37 @@ class ModeArms:
         return stand.along(_direction(stand, shipped_contrast(mode), arm))
 
 
-def _opposed(stand: Stand, pushes: Callable[[float], tuple[steering.Push, ...]]) -> Make:
-    """Minus a mode's delta; its overall strength is four times the solver's, so that 1 is within."""
+def _opposed(stand: Stand, pushes: Callable[[float], tuple[Push, ...]]) -> Make:
+    """Minus a mode's delta; its overall strength is eight times the solver's, so that 1 is within."""
+    asked = [abs(push.strength) for push in pushes(1.0) if push.operation not in TAKING]
+    most = min(STRONGEST, 1 / max(asked, default=1.0))
 
-    def make(strength: float) -> steering.State | None:
-        state = stand.workshop.state(pushes(min(4.0, 8 * strength)))
-        return None if state is None else steering.opposed(state)
+    def make(strength: float) -> State | None:
+        state = stand.workshop.state(pushes(min(most, 8 * strength)))
+        return None if state is None else opposed(state)
 
     return make
 
 
 def _direction(stand: Stand, contrast: Contrast, arm: str) -> torch.Tensor:
-    like, unlike = stand.residuals(contrast.like), stand.residuals(contrast.unlike)
+    like, unlike = (
+        stand.workshop.residuals(contrast.like),
+        stand.workshop.residuals(contrast.unlike),
+    )
     return discovery.principal(like, unlike) if arm == PCA else discovery.difference(like, unlike)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ConceptArms:
-    """The arms of single concepts; `all_of` are the concepts whose texts each is told from."""
+    """The arms of single concepts; `all_of` are the concepts whose texts each is told from.
+
+    The Prism's is the mode that `anima mode create` makes of the same texts, as it makes it.
+    """
 
     stand: Stand
-    concepts: Sequence[Concept]
     all_of: Sequence[Concept]
     effort: Effort | None = None
-
-    def __post_init__(self) -> None:
-        self._features: dict[str, list[int]] = {}
+    _built: dict[str, Candidate] = field(default_factory=dict)
 
     def row(self, concept: Concept, arm: str, prompts: Sequence[material.Prompt]) -> Row:
         """One concept under an arm: the means over the prompts, and all texts."""
@@ -170,68 +178,53 @@ class ConceptArms:
         else:
             found = self.stand.rows(self.state(concept, arm), prompts)
         rows = [judged_concept(row, concept, self.stand.bench.encoder) for row in found]
-        features = self.features(concept) if arm == PRISM else []
-        return {**_mean(rows), "features": features, "texts": [row["text"] for row in rows]}
+        row = {**_mean(rows), "texts": [row["text"] for row in rows]}
+        if arm != PRISM:
+            return row
+        made = self.built(concept)
+        features = [push.feature for push in made.mode.features]
+        return {**row, "built": made.name, "features": features}
 
-    def state(self, concept: Concept, arm: str) -> steering.State | None:
+    def state(self, concept: Concept, arm: str) -> State | None:
         """What an arm pushes, at the target KL of a mode."""
         if arm == OFF:
             return None
-        key = (CONCEPTS, concept.name)
         if arm in (PRISM, ZOMBIE):
-            own = self.stand.equal((*key, PRISM), self._own(concept), _one_nat, self.effort)
-            return own if arm == PRISM or own is None else steering.zombie(own)
-        return self.stand.equal((*key, arm), self._make(concept, arm), _one_nat, self.effort)
+            own = self.stand.workshop.state(self.built(concept).mode.pushes())
+            return own if arm == PRISM or own is None else zombie(own)
+        key = (CONCEPTS, concept.name, arm)
+        return self.stand.equal(key, self._make(concept, arm), _one_nat, self.effort)
 
-    def features(self, concept: Concept) -> list[int]:
-        """The features that tell the concept's texts from all others', kept by output score."""
-        if concept.name not in self._features:
-            workshop = self.stand.workshop
-            assert workshop.sae is not None
-            assert workshop.statistics is not None
-            like = discovery.codes(workshop.sae, self._texts(concept))
-            unlike = discovery.codes(workshop.sae, self._others(concept))
-            proposed = discovery.proposals(like, unlike, workshop.statistics, count=24)
-            scored = discovery.scored(workshop.reader, workshop.sae, proposed, norm=workshop.norm)
-            kept = discovery.worth_steering(scored, most=_FEATURES, least=1)
-            self._features[concept.name] = [found.feature for found in kept]
-        return self._features[concept.name]
-
-    def _own(self, concept: Concept) -> Make:
-        return self.stand.features(self.features(concept), "clamp")
+    def built(self, concept: Concept) -> Candidate:
+        """What `anima mode create` makes of the concept's texts and all others'; made once."""
+        if concept.name not in self._built:
+            others = [t for o in self.all_of if o.name != concept.name for t in o.texts]
+            self._built[concept.name] = build(
+                self.stand.workshop, Contrast(like=concept.texts, unlike=tuple(others)),
+                name=concept.name, description=concept.definition,
+            ).best  # fmt: skip
+        return self._built[concept.name]
 
     def _make(self, concept: Concept, arm: str) -> Make:
         stand = self.stand
         number = [each.name for each in self.all_of].index(concept.name)
         if arm == RANDOM_FEATURE:
-            return stand.random_features(len(self.features(concept)), "clamp", 100 + number)
+            return stand.random_features(_FEATURES, "clamp", 100 + number)
         if arm == NOISE:
             return stand.along(stand.noise(100 + number))
         if arm == WRONG_SIGN:
-            own = self._own(concept)
-            return lambda strength: _negative(own(strength))
-        like, unlike = self._texts(concept), self._others(concept)
+            return _opposed(stand, self.built(concept).mode.pushes)
+        like, unlike = stand.workshop.residuals(concept.texts), self._others(concept)
         find = discovery.principal if arm == PCA else discovery.difference
         return stand.along(find(like, unlike))
 
-    def _texts(self, concept: Concept) -> list[torch.Tensor]:
-        return self.stand.residuals(concept.texts)
-
     def _others(self, concept: Concept) -> list[torch.Tensor]:
-        return [
-            rows
-            for other in self.all_of
-            if other.name != concept.name
-            for rows in self._texts(other)
-        ]
+        others = [other for other in self.all_of if other.name != concept.name]
+        return [rows for other in others for rows in self.stand.workshop.residuals(other.texts)]
 
 
 def _one_nat() -> float:
     return TARGET
-
-
-def _negative(state: steering.State | None) -> steering.State | None:
-    return None if state is None else steering.opposed(state)
 
 
 def _mean(rows: Sequence[Row]) -> dict[str, Any]:

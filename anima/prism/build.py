@@ -3,25 +3,20 @@
 It knows the model, its SAE and texts, and neither sessions nor where modes are kept.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from statistics import stdev
 
-import torch
 from torch import Tensor
 
-from anima import steering
 from anima.errors import SteeringError
-from anima.prism import calibration, discovery
-from anima.prism.contrast import Contrast, Reader, means
-from anima.prism.measuring import Asked, Said, Score, asked, prompt, said
-from anima.prism.mode import Calibration, FeaturePush, Mode, VectorPush, mark_of, values_of
-from anima.prism.words import trained
-
-if TYPE_CHECKING:
-    from anima.features.sae import Sae
-    from anima.features.statistics import FeatureStatistics
-    from anima.trunk.interface import TrunkInfo
+from anima.prism import calibration
+from anima.prism.contrast import Contrast, means
+from anima.prism.measuring import Asked, Said, Score
+from anima.prism.mode import Calibration, Mode, mark_of
+from anima.prism.recipes import Recipe, candidates
+from anima.prism.workshop import Workshop
 
 CALIBRATION = (
     "What is a good breakfast?",
@@ -47,90 +42,43 @@ TUNING = (
     "What is glass?",
     "Tell me about mountains.",
     "What does a carpenter do?",
+    "Write a few sentences.",
+    "What is on your mind?",
+    "Tell me anything.",
+    "Start a conversation.",
+    "Share a thought.",
+    "Say something interesting.",
 )
-"""What candidates for a mode are compared on; used for nothing else."""
+"""What candidates for a mode are compared on, with a topic and without; used for nothing else."""
 
 TOKENS = 24
 """Greedy tokens of each reply in a calibration."""
 JUDGED_TOKENS = 32
 """Greedy tokens of each reply that candidates are compared by."""
+_CLEAR = 2.0  # standard errors of a paired difference
 _STRONGEST = 0.5
 _START = 0.2
-_PURSUED = 24  # features that stand for a direction together
-_DENSEST = 0.2  # a style is in many tokens, so its features may be too
-_TAKING = ("ablate", "cap")  # operations that have no strength to calibrate
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Workshop:
-    """What a mode is made with: the model that reads texts, and its SAE where it has one.
-
-    `layer` and `norm` are the SAE's where there is one; `end_ids` end a reply.
-    """
-
-    reader: Reader
-    info: "TrunkInfo"
-    end_ids: frozenset[int]
-    layer: int
-    norm: float
-    sae: "Sae | None" = None
-    statistics: "FeatureStatistics | None" = None
-
-    def prompts(self, texts: Sequence[str]) -> Asked:
-        """Questions read once, to be answered under one push after another."""
-        reader = self.reader
-        rows = [prompt(reader.encoder, reader.format, text, reader.prefix) for text in texts]
-        return asked(reader.trunk, rows)
-
-    def state(self, pushes: Sequence[steering.Push]) -> steering.State | None:
-        """Pushes made ready on this model."""
-        return steering.ready(
-            pushes, norm=self.norm, width=self.info.width, sae=self.sae, device=self.info.device
-        )
-
-    def said(self, base: Asked, push: steering.State | None, limit: int) -> list[Said]:
-        """Greedy replies under a push, scored beside the model without it."""
-        return said(
-            self.reader.trunk, base, layer=self.layer, push=push, limit=limit, end_ids=self.end_ids
-        )
-
-    def texts(self, replies: Sequence[Said]) -> list[str]:
-        """What was said, as text."""
-        return [self.reader.encoder.decode(reply.ids) for reply in replies]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A candidate at strength 1: pushes that are as long as ‖h‖ together, and what is suppressed."""
-
-    name: str
-    features: tuple[FeaturePush, ...] = ()
-    vectors: tuple[VectorPush, ...] = ()
-    suppressed: tuple[FeaturePush, ...] = ()
-    capped: tuple[VectorPush, ...] = ()
-
-    def mode(self, like: Mode, strength: float) -> Mode:
-        """This candidate at a strength, in everything else like another mode."""
-        features = tuple(replace(push, strength=push.strength * strength) for push in self.features)
-        vectors = tuple(replace(push, strength=push.strength * strength) for push in self.vectors)
-        return replace(
-            like, features=(*features, *self.suppressed), vectors=(*vectors, *self.capped)
-        )
+TAKING = ("ablate", "cap")
+"""Operations that have no strength to calibrate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A candidate as it was measured at equal KL: mean score over the tuning replies, and loops."""
+    """A candidate as it was measured at equal KL: mean score over the tuning replies, and loops.
+
+    `worth` is each reply's score, less the share of it that is repetition.
+    """
 
     mode: Mode
     name: str
     score: float
     repetition: float
+    worth: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """All candidates, the best first, and the score of the model without any."""
+    """All candidates, the one kept first, and the score of the model without any."""
 
     candidates: tuple[Candidate, ...]
     off: float
@@ -141,7 +89,7 @@ class Built:
 
     @property
     def mode(self) -> Mode:
-        """The mode that measured best."""
+        """The mode that was kept."""
         return self.best.mode
 
 
@@ -155,15 +103,17 @@ def build(
     score: Score | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Built:
-    """Find, calibrate and choose; `suppress` also takes away what the other side is made of.
+    """Find, calibrate and choose (`chosen`); `suppress` also takes away what the other side is made of.
 
-    `score` judges texts; by default a classifier trained on the contrast itself does. Deterministic.
+    `score` judges texts; by default where they lie between both sides (`contrast_score`).
+    Deterministic.
     Raises SteeringError for a contrast that cannot be used or a model that nothing moves.
     """
-    judge = score or contrast_score(contrast)
-    recipes = candidates(workshop, contrast, suppress=suppress, say=say)
+    judge = score or contrast_score(workshop, contrast)
     like = blank(workshop, name, description)
     base, tuning = workshop.prompts(CALIBRATION), workshop.prompts(TUNING)
+    neutral = _neutral(workshop, base) if suppress else []
+    recipes = candidates(workshop, contrast, suppress=suppress, neutral=neutral, say=say)
     unsteered = workshop.texts(workshop.said(tuning, None, JUDGED_TOKENS))
     measured: list[Candidate] = []
     for recipe in recipes:
@@ -183,8 +133,32 @@ def build(
             f"Nothing that tells the texts of mode {name} apart moves this model: give texts that "
             "differ more from each other."
         )
-    measured.sort(key=lambda each: -each.score * (1 - each.repetition))
-    return Built(candidates=tuple(measured), off=_mean(judge(unsteered)))
+    kept = chosen(measured)
+    others = sorted((each for each in measured if each is not kept), key=lambda c: -_mean(c.worth))
+    return Built(candidates=(kept, *others), off=_mean(judge(unsteered)))
+
+
+def chosen(measured: Sequence[Candidate]) -> Candidate:
+    """The first, unless a later one is clearly better: by more than two standard errors.
+
+    A few short replies tell candidates apart poorly: the best by the mean alone is the luckiest.
+    """
+    kept = measured[0]
+    for each in measured[1:]:
+        gains = [new - old for new, old in zip(each.worth, kept.worth, strict=True)]
+        if _mean(gains) > _CLEAR * _standard_error(gains):
+            kept = each
+    return kept
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+
+
+def _neutral(workshop: Workshop, base: Asked) -> list[Tensor]:
+    """The stream `[t, d]` on what the model says by itself: text of neither side."""
+    texts = [text for text in workshop.texts(workshop.said(base, None, TOKENS)) if text.strip()]
+    return workshop.residuals(texts or CALIBRATION)
 
 
 def blank(workshop: Workshop, name: str, description: str) -> Mode:
@@ -196,113 +170,6 @@ def blank(workshop: Workshop, name: str, description: str) -> Mode:
         norm=float(f"{workshop.norm:.6g}"), sae="" if sae is None else sae.name,
         sae_mark="" if sae is None else mark_of(sae),
     )  # fmt: skip
-
-
-def candidates(
-    workshop: Workshop,
-    contrast: Contrast,
-    *,
-    suppress: bool,
-    say: Callable[[str], None] = lambda message: None,
-) -> list[Recipe]:
-    """What could make the mode: directions, features, and both together."""
-    like = workshop.reader.residuals(contrast.like, workshop.layer)
-    unlike = workshop.reader.residuals(contrast.unlike, workshop.layer)
-    difference = discovery.difference(like, unlike)
-    vector = _vector("difference of means", difference)
-    capped = (_cap(workshop, difference, like),) if suppress else ()
-    sae, scales = workshop.sae, workshop.statistics
-    if sae is None or scales is None:
-        return [Recipe(name="difference of means", vectors=(vector,), capped=capped)]
-    wanted, unwanted = discovery.codes(sae, like), discovery.codes(sae, unlike)
-    up = _found(workshop, wanted, unwanted, most=12)
-    say(f"{len(up)} features kept by output score")
-    down = _found(workshop, unwanted, wanted, most=12) if suppress else []
-    away = tuple(_push(each.feature, "ablate", 1.0) for each in down)
-    thin = discovery.denoised(sae, wanted, unwanted, count=32, densest=_DENSEST, scales=scales)
-    shares = discovery.pursued(
-        sae, difference, wanted.mean(0) - unwanted.mean(0), scales,
-        count=_PURSUED, densest=_DENSEST,
-    )  # fmt: skip
-    near = _together(sae, shares, "add")
-    found = [
-        Recipe(name="difference of means", vectors=(vector,)),
-        Recipe(name="denoised difference", vectors=(_vector("denoised difference", thin),)),
-        Recipe(name="features of the difference, add", features=near),
-        Recipe(
-            name="features of the difference, clamp",
-            features=_together(sae, [pair for pair in shares if pair[1] > 0], "min_clamp"),
-        ),
-        Recipe(
-            name="features by output score, clamp",
-            features=_together(sae, [(f.feature, f.rise) for f in up], "clamp", rises=True),
-        ),
-        Recipe(
-            name="features and difference",
-            features=tuple(replace(push, strength=push.strength / 2) for push in near),
-            vectors=(replace(vector, strength=0.5),),
-        ),
-    ]
-    pushing = [recipe for recipe in found if recipe.features or recipe.vectors]
-    return [
-        replace(recipe, suppressed=_apart(away, recipe.features), capped=capped)
-        for recipe in pushing
-    ]
-
-
-def _cap(workshop: Workshop, difference: Tensor, like: Sequence[Tensor]) -> VectorPush:
-    """Holds the stream's share of the other side at what it is on texts of the wanted one."""
-    away = -difference / difference.norm()
-    level = float((means(like) @ away).mean()) / workshop.norm
-    return VectorPush(
-        name="the other side", operation="cap", strength=float(f"{max(-1.0, min(1.0, level)):.4g}"),
-        values=values_of(away.tolist()),
-    )  # fmt: skip
-
-
-def _apart(away: Sequence[FeaturePush], features: Sequence[FeaturePush]) -> tuple[FeaturePush, ...]:
-    """What is taken away, but for what is pushed already."""
-    pushed = {push.feature for push in features}
-    return tuple(push for push in away if push.feature not in pushed)
-
-
-def _found(
-    workshop: Workshop, wanted: Tensor, unwanted: Tensor, *, most: int
-) -> list[discovery.Found]:
-    """The features of one side, proposed by contrast and kept by output score."""
-    assert workshop.sae is not None
-    assert workshop.statistics is not None
-    proposed = discovery.proposals(wanted, unwanted, workshop.statistics, count=4 * most)
-    scored = discovery.scored(workshop.reader, workshop.sae, proposed, norm=workshop.norm)
-    return discovery.worth_steering(scored, most=most)
-
-
-def _together(
-    sae: "Sae", shares: Sequence[tuple[int, float]], operation: str, *, rises: bool = False
-) -> tuple[FeaturePush, ...]:
-    """Pushes on features in these shares, whose sum is as long as one push of strength 1.
-
-    Shares are lengths in the stream, or, as `rises`, activations. Largest first.
-    """
-    if not shares:
-        return ()
-    rows = sae.directions(torch.tensor([feature for feature, _ in shares])).float().cpu()
-    lengths = torch.tensor([share for _, share in shares])
-    if rises:
-        lengths = lengths * rows.norm(dim=-1)
-    whole = float((lengths @ (rows / rows.norm(dim=-1, keepdim=True))).norm())
-    pairs = zip(shares, (lengths / whole).tolist(), strict=True)
-    made = [_push(feature, operation, strength) for (feature, _), strength in pairs]
-    return tuple(sorted(made, key=lambda push: -abs(push.strength)))
-
-
-def _push(feature: int, operation: str, strength: float) -> FeaturePush:
-    return FeaturePush(feature=feature, operation=operation, strength=strength)
-
-
-def _vector(name: str, direction: Tensor) -> VectorPush:
-    unit = direction / direction.norm()
-    return VectorPush(name=name, operation="add", strength=1.0, values=values_of(unit.tolist()))
 
 
 def calibrated(
@@ -339,16 +206,16 @@ def calibrated(
 
 def recalibrated(workshop: Workshop, mode: Mode) -> Mode:
     """A mode whose overall strength is 1 at the target, whatever its strengths were."""
-    features = tuple(push for push in mode.features if push.operation not in _TAKING)
-    vectors = tuple(push for push in mode.vectors if push.operation not in _TAKING)
+    features = tuple(push for push in mode.features if push.operation not in TAKING)
+    vectors = tuple(push for push in mode.vectors if push.operation not in TAKING)
     strengths = [push.strength for push in features] + [push.strength for push in vectors]
     largest = max(map(abs, strengths), default=0.0)
     if largest == 0:
         raise SteeringError(f"Mode {mode.name} only takes away: there is no strength to calibrate.")
     recipe = Recipe(
         name=mode.name, features=features, vectors=vectors,
-        suppressed=tuple(push for push in mode.features if push.operation in _TAKING),
-        capped=tuple(push for push in mode.vectors if push.operation in _TAKING),
+        suppressed=tuple(push for push in mode.features if push.operation in TAKING),
+        capped=tuple(push for push in mode.vectors if push.operation in TAKING),
     )  # fmt: skip
     found = calibrated(
         workshop, recipe, replace(mode, strength=1.0), workshop.prompts(CALIBRATION),
@@ -370,9 +237,10 @@ def _rounded(mode: Mode) -> Mode:
 
 def _measured(workshop: Workshop, tuning: Asked, name: str, mode: Mode, judge: Score) -> Candidate:
     texts = workshop.texts(workshop.said(tuning, workshop.state(mode.pushes()), JUDGED_TOKENS))
+    scores, loops = judge(texts), [repetition(text) for text in texts]
     return Candidate(
-        mode=mode, name=name, score=_mean(judge(texts)),
-        repetition=_mean([repetition(text) for text in texts]),
+        mode=mode, name=name, score=_mean(scores), repetition=_mean(loops),
+        worth=tuple(score * (1 - loop) for score, loop in zip(scores, loops, strict=True)),
     )  # fmt: skip
 
 
@@ -383,10 +251,26 @@ def repetition(text: str) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def contrast_score(contrast: Contrast) -> Score:
-    """The chance of being like the wanted side, by a classifier of words trained on the contrast."""
-    judge = trained({"like": contrast.like, "unlike": contrast.unlike})
-    return lambda texts: [judge.chances(text)["like"] for text in texts]
+def contrast_score(workshop: Workshop, contrast: Contrast) -> Score:
+    """How far a text lies from the one side (0) towards the other (1), as the model reads it.
+
+    By the mean of the stream on the line through the means of both sides, read without any push.
+    A text without a word lies at 0.
+    """
+    like, unlike = (means(workshop.residuals(side)) for side in (contrast.like, contrast.unlike))
+    away = like.mean(0) - unlike.mean(0)
+    line = away / away.square().sum()
+    zero = float(unlike.mean(0) @ line)
+
+    def score(texts: Sequence[str]) -> list[float]:
+        said = [text for text in texts if text.strip()]
+        read = workshop.reader.residuals(said, workshop.layer)
+        found = {
+            text: float(rows.mean(0) @ line) - zero for text, rows in zip(said, read, strict=True)
+        }
+        return [found.get(text, 0.0) for text in texts]
+
+    return score
 
 
 def _mean(values: Sequence[float]) -> float:

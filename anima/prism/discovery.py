@@ -126,21 +126,31 @@ def pursued(
     density = scales.density.cpu()
     usable = (density > 0) & (density <= densest)
     chosen: list[int] = []
-    parts = torch.zeros(0)
-    left = direction.float().cpu()
+    parts = torch.zeros(0).double()
+    whole = direction.double().cpu()
+    left = whole
     for _ in range(count):
-        match = rows @ left
+        match = rows @ left.float()
         fits = usable & (match * rise > 0)
         fits[chosen] = False
         if not bool(fits.any()):
             break
         best = int(torch.where(fits, match.abs(), -1.0).argmax())
-        basis = rows[[*chosen, best]]
-        parts = torch.linalg.lstsq(basis.T, direction.float().cpu()[:, None]).solution[:, 0]
+        # In double: a direction is kept to six digits, and is to be the same each time.
+        basis = rows[[*chosen, best]].double()
+        parts = torch.linalg.lstsq(basis.T, whole[:, None]).solution[:, 0]
         chosen.append(best)
-        left = direction.float().cpu() - parts @ basis
+        left = whole - parts @ basis
     pairs = zip(chosen, parts.tolist(), strict=True)
     return [(feature, part) for feature, part in pairs if part * float(rise[feature]) > 0]
+
+
+def summed(sae: "Sae", shares: Sequence[tuple[int, float]]) -> Tensor:
+    """The direction `[d]` that features in these shares, lengths in the stream, make together."""
+    rows = sae.directions(torch.tensor([feature for feature, _ in shares])).double().cpu()
+    lengths = torch.tensor([share for _, share in shares]).double()
+    direction: Tensor = lengths @ (rows / rows.norm(dim=-1, keepdim=True))
+    return direction.float()
 
 
 def output_scores(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anima.features.sae import Sae
-    from anima.steering import Push, State
+    from anima.steering.push import Push
+    from anima.steering.state import State
     from anima.trunk.interface import TrunkInfo
 
 OFF = "off"
@@ -117,7 +118,7 @@ class Applied:
 
 def applied(force: Force, ground: Ground) -> Applied:
     """Make a force ready; SteeringError where it does not fit the model, its SAE or one layer."""
-    from anima import steering
+    from anima.steering.preparing import ready
 
     for mode in force.modes:
         check_fits(mode, ground.info, ground.sae)
@@ -128,15 +129,15 @@ def applied(force: Force, ground: Ground) -> Applied:
     if ground.read_only and any(push.feature is not None for push in pushes):
         raise SteeringError(ground.read_only)
     layer, norm = _layer(force, ground)
-    ready = partial(
-        steering.ready, norm=norm, width=ground.info.width, sae=ground.sae, budget=ground.budget,
+    make = partial(
+        ready, norm=norm, width=ground.info.width, sae=ground.sae, budget=ground.budget,
         device=ground.device,
     )  # fmt: skip
-    return Applied(force=force, layer=layer, state=_controlled(ready, pushes, ground))
+    return Applied(force=force, layer=layer, state=_controlled(make, pushes, ground))
 
 
 def _push(each: ByHand) -> "Push":
-    from anima.steering import Push
+    from anima.steering.push import Push
 
     return Push(
         feature=each.feature, operation=each.operation, strength=each.strength,
@@ -163,23 +164,21 @@ def _layer(force: Force, ground: Ground) -> tuple[int, float]:
 
 
 def _controlled(
-    ready: "Callable[[Sequence[Push]], State | None]", pushes: "Sequence[Push]", ground: Ground
+    make: "Callable[[Sequence[Push]], State | None]", pushes: "Sequence[Push]", ground: Ground
 ) -> "State | None":
     """The state under the control arm in force."""
     import torch
 
-    from anima import steering
+    from anima.steering.controls import placebo, shuffled, zombie
 
     generator = torch.Generator().manual_seed(_SEED)
     if ground.control == "shuffled":
         choices = ground.live or range(ground.sae.n_features if ground.sae else 0)
-        return ready(steering.shuffled(pushes, choices, ground.info.width, generator))
-    state = ready(pushes)
+        return make(shuffled(pushes, choices, ground.info.width, generator))
+    state = make(pushes)
     if state is None or ground.control == "none":
         return state
-    return (
-        steering.zombie(state) if ground.control == "zombie" else steering.placebo(state, generator)
-    )
+    return zombie(state) if ground.control == "zombie" else placebo(state, generator)
 
 
 def with_push(force: Force, push: ByHand) -> Force:

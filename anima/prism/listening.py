@@ -13,11 +13,13 @@ from torch import Tensor
 from anima.context import Role
 from anima.features.corpus import CONTENT
 from anima.prism.force import Applied
-from anima.steering import PushRecord, Trace, Written, pushing, records, traced
+from anima.steering.delta import pushing
+from anima.steering.state import Written
+from anima.steering.trace import PushRecord, Trace, records, traced
 from anima.trunk.interface import Tap, Taps
 
 if TYPE_CHECKING:
-    from anima.steering import State
+    from anima.steering.state import State
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from anima.context import ChatFormat, Context, Encoder, Segment
 from anima.features.corpus import CONTENT
-from anima.steering import State, pushing
+from anima.steering.delta import pushing
+from anima.steering.state import State
 from anima.trunk.interface import NO_TAPS, Cache, Tap, Taps, Trunk
 from anima.trunk.sampler import pick
 from anima.trunk.settings import Sampling

@@ -19,7 +19,7 @@ from anima.trunk.settings import Sampling
 
 if TYPE_CHECKING:
     from anima.features.sae import Sae
-    from anima.steering import Push
+    from anima.steering.push import Push
     from anima.trunk.interface import TrunkInfo
 
 SCHEMA = 1
@@ -101,7 +101,7 @@ class Mode:
 
         What adds or clamps is multiplied; an ablation is, up to all of it; a cap stays where it is.
         """
-        from anima.steering import Push
+        from anima.steering.push import Push
 
         overall = self.strength if strength is None else check_strength(self.name, strength)
         if overall == 0:

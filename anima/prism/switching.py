@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anima.errors import SteeringError
-from anima.prism.words import fitted, labels_of
+from anima.prism.regression import fitted, labels_of
 
 if TYPE_CHECKING:
     from anima.prism.contrast import Reader

@@ -22,6 +22,8 @@ from anima.evaluation.harness import (
 )
 from anima.evaluation.material import concepts, styled_replies
 from anima.evaluation.replies import Bench
+from anima.prism.build import build
+from anima.prism.contrast import Contrast
 from anima.prism.shelf import Shelf
 from anima.runtime.modes import open_workshop
 
@@ -95,11 +97,20 @@ def test_controls_are_brought_to_the_cost_of_the_mode(stand):
         assert near or pushed >= 0.45
 
 
-def test_the_features_of_a_concept_are_told_from_all_other_concepts(stand):
-    single = steering.ConceptArms(stand=stand, concepts=concepts()[:2], all_of=concepts())
-    features = single.features(concepts()[0])
-    assert 1 <= len(features) <= 3
-    assert features == single.features(concepts()[0])
+def test_a_concept_is_measured_as_mode_create_makes_it(stand, steered):
+    single = steering.ConceptArms(stand=stand, all_of=concepts())
+    concept = concepts()[0]
+    others = [text for other in concepts()[1:] for text in other.texts]
+    made = build(
+        stand.workshop, Contrast(like=concept.texts, unlike=tuple(others)), name=concept.name,
+        description="",
+    )  # fmt: skip
+    assert single.built(concept).mode.digest == made.mode.digest
+    (row,) = [
+        row for row in rows_of(steered, steering.PRISM, "concepts") if row["unit"] == concept.name
+    ]
+    assert row["built"] == made.best.name
+    assert row["features"] == [push.feature for push in made.mode.features]
 
 
 def test_suppression_is_compared_with_asking(stand, tmp_path):

@@ -7,9 +7,18 @@ from prism_rig import book, dense, planted_sae, statistics
 
 from anima.errors import SteeringError
 from anima.prism import build as building
-from anima.prism.build import CALIBRATION, TUNING, build, recalibrated, repetition
+from anima.prism.build import (
+    CALIBRATION,
+    TUNING,
+    Candidate,
+    build,
+    chosen,
+    contrast_score,
+    recalibrated,
+    repetition,
+)
 from anima.prism.calibration import TARGET, percentile
-from anima.prism.contrast import Contrast
+from anima.prism.contrast import Contrast, means
 from anima.prism.mode import FeaturePush, check_fits, document, mode_of
 from anima.runtime.modes import SHIPPED, build_all, open_workshop, shipped_contrast
 
@@ -50,15 +59,47 @@ def test_what_is_written_beside_a_mode_is_what_it_costs(workshop, built):
         assert percentile(said) == pytest.approx(mode.calibration.kl_p95, rel=0.05)
 
 
-def test_features_directions_and_both_are_compared_and_the_best_comes_first(built):
+def test_directions_and_features_are_compared_and_the_rest_follow_by_worth(built):
     names = {candidate.name for candidate in built.candidates}
     assert {
         "difference of means",
         "denoised difference",
+        "features of the difference, clamp",
         "features by output score, clamp",
     } <= names
-    worth = [each.score * (1 - each.repetition) for each in built.candidates]
+    assert any(name.endswith("decoder rows") for name in names)
+    worth = [sum(each.worth) for each in built.candidates[1:]]
     assert worth == sorted(worth, reverse=True)
+
+
+def test_a_text_is_scored_by_where_it_lies_between_the_sides(workshop):
+    score = contrast_score(workshop, CONTRAST)
+    assert sum(score(CONTRAST.like)) / len(CONTRAST.like) == pytest.approx(1, abs=1e-3)
+    assert sum(score(CONTRAST.unlike)) / len(CONTRAST.unlike) == pytest.approx(0, abs=1e-3)
+    assert score(["", CONTRAST.like[0], " "]) == [0.0, *score(CONTRAST.like[:1]), 0.0]
+
+
+def candidate(workshop, name, *worth):
+    mode = building.blank(workshop, "odd", "")
+    return Candidate(mode=mode, name=name, score=0.0, repetition=0.0, worth=worth)
+
+
+def test_a_later_candidate_is_kept_only_where_it_is_clearly_better(workshop):
+    first = candidate(workshop, "first", 0.5, 0.5, 0.5, 0.5)
+    lucky = candidate(workshop, "lucky", 0.9, 0.4, 0.8, 0.3)
+    better = candidate(workshop, "better", 0.7, 0.8, 0.7, 0.6)
+    assert chosen([first, lucky]) is first
+    assert chosen([first, lucky, better]) is better
+    assert chosen([better, first, lucky]) is better
+
+
+def test_what_is_held_down_is_held_where_neutral_text_has_it(workshop, built):
+    (cap,) = [push for push in built.mode.vectors if push.operation == "cap"]
+    base = workshop.prompts(CALIBRATION)
+    texts = workshop.texts(workshop.said(base, None, building.TOKENS))
+    spoken = means(workshop.residuals([text for text in texts if text.strip()]))
+    level = float((spoken @ torch.tensor(cap.values)).mean()) / workshop.norm
+    assert cap.strength == pytest.approx(level, rel=1e-3)
 
 
 def test_suppressing_ablates_features_of_the_other_side_and_those_alone(built):
@@ -121,7 +162,7 @@ def test_a_mode_is_built_on_a_model_of_the_shape_of_llama_3_8b(monkeypatch):
     few = Contrast(like=shipped.like[:4], unlike=shipped.unlike[:4])
     mode = build(workshop, few, name="system", description="", suppress=True).mode
     check_fits(mode, workshop.info, sae)
-    held = [push for push in (*mode.features, *mode.vectors) if push.operation in building._TAKING]
+    held = [push for push in (*mode.features, *mode.vectors) if push.operation in building.TAKING]
     pushed = [push for push in (*mode.features, *mode.vectors) if push not in held]
     assert {push.operation for push in held} == {"ablate", "cap"}
     assert pushed

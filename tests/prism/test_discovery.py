@@ -91,3 +91,18 @@ def test_features_of_a_low_output_score_are_kept_only_where_there_are_too_few_ot
     assert [f.feature for f in discovery.worth_steering(found, most=9)] == [1, 3, 4]
     assert [f.feature for f in discovery.worth_steering(found, most=2, least=1)] == [1, 3]
     assert [f.feature for f in discovery.worth_steering(found[:3], most=9, least=2)] == [1, 2]
+
+
+def test_a_direction_made_of_planted_rows_is_found_again_and_what_no_row_has_is_left_out():
+    sae = planted_sae()
+    rows = sae.directions(torch.tensor([4, 9])).float()
+    rows = rows / rows.norm(dim=-1, keepdim=True)
+    wanted = 2.0 * rows[0] - 0.5 * rows[1]
+    beside = torch.linalg.qr(sae.directions(torch.arange(24)).float().T, mode="complete").Q[:, -1]
+    rise = torch.zeros(24)
+    rise[4], rise[9] = 1.0, -1.0
+    shares = discovery.pursued(
+        sae, wanted + beside, rise, statistics(sae), count=8, densest=0.2
+    )  # fmt: skip
+    assert dict(shares) == pytest.approx({4: 2.0, 9: -0.5}, abs=0.05)
+    assert discovery.summed(sae, shares) == pytest.approx(wanted, abs=0.05)

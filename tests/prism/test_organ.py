@@ -204,7 +204,7 @@ def test_the_mode_outlives_the_session_in_the_personas_state(furniture):
     runtime.mode = "dream"
     said = runtime.say("Hello")
     other = wake(furniture=furniture)
-    other._organs["prism"].load(shelf.states["prism"])
+    other.prism._organ.load(shelf.states["prism"])
     assert other.mode == "dream"
     assert other.say("Hello") == said
 
@@ -215,7 +215,7 @@ def test_a_mode_of_another_model_is_off_when_the_persona_wakes_and_it_is_said(fu
     runtime.mode = "dream"
     runtime.say("Hello")
     other = wake(furniture=furnished(tmp_path / "other", with_book=False))
-    other._organs["prism"].load(shelf.states["prism"])
+    other.prism._organ.load(shelf.states["prism"])
     assert other.mode == "off"
     assert "The mode is off" in other.prism.notices[0]
 
@@ -239,9 +239,11 @@ def test_recomputed_is_what_would_have_been_said_in_that_mode_from_the_start(fur
     other = wake(furniture=furniture)
     other.mode = "dream"
     context = (
-        runtime._context.without_last().without_last().ask(runtime._context.exchanges[0].segments)
+        runtime._life.context.without_last()
+        .without_last()
+        .ask(runtime._life.context.exchanges[0].segments)
     )
-    other._context = context.reply(runtime._context.exchanges[0].reply_ids)
+    other._life.context = context.reply(runtime._life.context.exchanges[0].reply_ids)
     other.forget()
     assert first
     assert other.say("More") == switched
