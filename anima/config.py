@@ -73,7 +73,10 @@ class Settings:
         None, "drop tokens below this share of the best one's", low=0, high=1
     )
     repetition_penalty: float | None = _setting(
-        None, "above 1 discourages repeating", low=0.5, high=5
+        None, "above 1 discourages all words of the conversation", low=0.5, high=5
+    )
+    repeat_guard: float | None = _setting(
+        None, "keeps it from repeating its own words; 0 is off", low=0, high=4
     )
     sae: str | None = _setting(
         None, "an SAE's folder, or RELEASE:ID of sae-lens; else the model's own"

@@ -103,7 +103,7 @@ def live(
     chosen = replace(
         settings,
         persona=life.name, max_tokens=TALK_TOKENS, window=TALK_WINDOW,
-        temperature=TALK_TEMPERATURE, repetition_penalty=TALK_PENALTY,
+        temperature=TALK_TEMPERATURE, repetition_penalty=TALK_PENALTY, repeat_guard=0.0,
         memory="on", race="rules", control="none",
     )  # fmt: skip
     lived, before = lived_turns(home, life.name), 0

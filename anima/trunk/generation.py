@@ -1,12 +1,14 @@
 """Decoding loops over any trunk: one row as it comes, many rows at once; knows no text."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from anima.errors import ModelError
 from anima.trunk.interface import NO_TAPS, Cache, Taps, Trunk
+from anima.trunk.repeating import Repeating
 from anima.trunk.sampler import Pick, pick
 from anima.trunk.settings import Sampling
 
@@ -66,13 +68,15 @@ def generate_batch(
     cache = trunk.cache(len(prompts), padding=padding)
     ids = torch.tensor([[0] * n + list(prompt) for n, prompt in zip(padding, prompts, strict=True)])
     replies: list[list[int]] = [[] for _ in prompts]
+    guard = Repeating(strength=settings.repeat_guard)
     running = set(range(len(prompts)))
     for count in range(1, limit + 1):
         logits = trunk.forward(ids, cache, taps=taps).logits[:, -1]
         ids = torch.zeros((len(prompts), 1), dtype=torch.long)
         for row in sorted(running):
             seen = torch.tensor([*prompts[row], *replies[row]])
-            chosen = pick(logits[row], settings, generators[row], seen).id
+            kept = partial(guard, picked=replies[row])
+            chosen = pick(logits[row], settings, generators[row], seen, guard=kept).id
             if chosen in end_ids:
                 running.discard(row)
                 continue

@@ -98,7 +98,8 @@ def load(
 
 
 def _sampling(entry: catalog.Entry | None) -> Mapping[str, float]:
-    return {"temperature": entry.temperature, "top_p": entry.top_p} if entry else {}
+    names = ("temperature", "top_p", "repeat_guard")
+    return {name: getattr(entry, name) for name in names} if entry else {}
 
 
 def choose_device(device: str) -> str:

@@ -1,6 +1,7 @@
 """From logits to one token id under sampling settings and a seed; knows no model and no text."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,11 @@ def pick(
     generator: torch.Generator,
     seen: Tensor | None = None,
     bias: Tensor | None = None,
+    guard: Callable[[Tensor], Tensor] = lambda logits: logits,
 ) -> Pick:
     """Draw one id from logits `[V]`; `seen` `[n]` are the ids that the repetition penalty meets.
 
-    `bias` `[V]` is added to the logits before sampling settings act. Exactly one uniform number is
+    `bias` `[V]` is added to the logits, and then `guard` changes them, before sampling settings act. Exactly one uniform number is
     drawn unless the temperature is 0. Raises ModelError when the logits are not finite.
     """
     logits = logits.detach().float()
@@ -45,6 +47,7 @@ def pick(
         )
     bent = logits if bias is None else logits + bias.to(logits.device)
     met = None if seen is None else seen.to(logits.device)
+    bent = guard(bent)
     chosen = _choose(penalise(bent, met, sampling.repetition_penalty), sampling, generator)
     return Pick(id=chosen, surprisal=normaliser - logits[chosen].item(), entropy=entropy)
 

@@ -18,6 +18,7 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    repeat_guard: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -41,6 +42,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "top_k": (0, 1_000_000),
     "min_p": (0, 1),
     "repetition_penalty": (0.5, 5),
+    "repeat_guard": (0, 4),
 }
 
 NAMES = tuple(field.name for field in fields(Sampling))

@@ -1,0 +1,81 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anima.trunk.repeating import BREAK, RECENT, Repeating
+
+IDS = st.lists(st.integers(0, 5), max_size=40)
+
+
+def logits(size: int = 100) -> Any:
+    return torch.linspace(-4.0, 6.0, size)
+
+
+def plain_runs(said: list[int], picked: list[int]) -> dict[int, int]:
+    """The definition, spelled out: every place where an ending of the reply was said before."""
+    heard, found = [*said, BREAK, *picked], {}
+    for length in range(3, len(picked) + 1):
+        ending = picked[-length:]
+        for at in range(length, len(heard)):
+            if heard[at - length : at] == ending and heard[at] != BREAK:
+                found[heard[at]] = length
+    return found
+
+
+@given(said=st.lists(st.one_of(st.integers(0, 3), st.just(BREAK)), max_size=30), picked=IDS)
+def test_runs_are_those_of_the_definition(said: list[int], picked: list[int]) -> None:
+    assert Repeating(said=said).runs(picked) == plain_runs(said, picked)
+
+
+def test_a_sentence_that_was_said_costs_more_with_every_token_of_it() -> None:
+    said = [10, 11, 12, 13, 14, 15, 16, 17]
+    guard = Repeating(said=said, spared=said)
+    costs = [
+        float(logits()[said[n]] - guard(logits(), said[:n])[said[n]]) for n in range(2, len(said))
+    ]
+    assert costs == pytest.approx([0.0, 0.8, 1.4, 2.45, 4.2875, 7.503125], rel=1e-5)
+
+
+def test_no_run_goes_from_one_reply_into_the_next() -> None:
+    assert Repeating(said=[1, 2, BREAK, 3, 4]).runs([1, 2, 3]) == {}
+    assert Repeating(said=[1, 2, 3, BREAK, 4]).runs([1, 2, 3]) == {}
+
+
+def test_its_own_last_words_are_less_likely_and_those_of_the_question_are_not() -> None:
+    guard = Repeating(said=[90, 5, 7], spared=[90])
+    bent = guard(logits(), [80])
+    changed = (bent != logits()).nonzero().flatten().tolist()
+    assert changed == [5, 7, 80]
+    assert bent[80] == pytest.approx(float(logits()[80]) / 1.1)
+    assert bent[5] == pytest.approx(float(logits()[5]) * 1.1)
+
+
+def test_a_word_of_what_it_answers_stays_as_likely_when_the_reply_has_it() -> None:
+    assert Repeating(spared=[80])(logits(), [80])[80] == logits()[80]
+    assert Repeating()(logits(), [80])[80] < logits()[80]
+
+
+def test_what_was_said_long_ago_is_as_likely_as_ever() -> None:
+    said = [3, *range(20, 20 + RECENT)]
+    assert Repeating(said=said)(logits(), [])[3] == logits()[3]
+    assert Repeating(said=said[:RECENT])(logits(), [])[3] < logits()[3]
+
+
+@given(said=IDS, picked=IDS)
+def test_at_strength_nought_nothing_changes(said: list[int], picked: list[int]) -> None:
+    given_logits = logits()
+    assert Repeating(said=said, strength=0)(given_logits, picked) is given_logits
+
+
+@given(said=IDS, picked=IDS, strength=st.floats(0.1, 4))
+def test_the_logits_that_were_given_stay_and_no_other_id_changes(
+    said: list[int], picked: list[int], strength: float
+) -> None:
+    given_logits = logits()
+    bent = Repeating(said=said, strength=strength)(given_logits, picked)
+    assert torch.equal(given_logits, logits())
+    assert torch.equal(bent[6:], given_logits[6:])
+    assert torch.isfinite(bent).all()
