@@ -9,7 +9,8 @@ import tiny
 from anima import config
 from anima.errors import StateError, StorageError
 from anima.memory import Memory
-from anima.runtime.loop import Runtime, Started
+from anima.runtime.life import Started
+from anima.runtime.loop import Runtime
 from anima.runtime.opening import assemble, context_of, prefix
 from anima.runtime.record import fold, segments_json
 
@@ -72,6 +73,7 @@ def wake(
     loaded: Any = None,
     furniture: Any = None,
     remembering: Memory | None = None,
+    organs: Sequence[Any] = (),
     **settings: Any,
 ) -> Runtime:
     """A runtime at the beginning of a session, greedy and short unless settings say otherwise."""
@@ -83,5 +85,21 @@ def wake(
     return assemble(
         model, given, desk.begin(prefix(given.system), given.seed or 0),
         states={}, keeper=shelf or Shelf(), sessions=desk, clock=lambda: tiny.NOON,
-        furniture=furniture, memory=remembering,
+        furniture=furniture, memory=remembering, organs=organs,
     )  # fmt: skip
+
+
+def kinds(events: Sequence[Any]) -> list[str]:
+    """The names of events, in order."""
+    return [type(event).__name__ for event in events]
+
+
+def turns(shelf: Shelf) -> list[Mapping[str, Any]]:
+    """The records of turns that a shelf keeps."""
+    return [record for record in shelf.records if record["record"] == "turn"]
+
+
+def only(events: Sequence[Any], kind: type) -> Any:
+    """The one event of a kind."""
+    (found,) = [event for event in events if isinstance(event, kind)]
+    return found

@@ -74,7 +74,7 @@ def shares(
     """
     import torch
 
-    from anima.steering import pushing
+    from anima.steering.delta import pushing
 
     prompt = torch.tensor([ids])
     cache = trunk.cache()
@@ -168,7 +168,8 @@ def _norm(trunk: Any, ids: Sequence[int], layer: int) -> float:
 
 def _state(trunk: Any, sae: "Sae", norm: float) -> Any:
     """A few features clamped, as a mode does."""
-    from anima.steering import Push, ready
+    from anima.steering.preparing import ready
+    from anima.steering.push import Push
 
     chosen = range(0, sae.n_features, max(1, sae.n_features // _PUSHES))
     pushes = [

@@ -85,13 +85,5 @@ def price(
     return Price(surprise=_floats(surprise), divergence=_floats(divergence))
 
 
-def token_shift(
-    arm: Tensor, bare: Tensor, promised: Sequence[int], control: Sequence[int]
-) -> float:
-    """The mean rise in log p of promised tokens over that of control tokens; `[n, V]` each, nats."""
-    rise = (arm - bare).mean(0)
-    return float(rise[list(promised)].mean() - rise[list(control)].mean())
-
-
 def _floats(values: Tensor) -> tuple[float, ...]:
     return tuple(float(value) for value in values.cpu())

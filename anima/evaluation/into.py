@@ -27,7 +27,7 @@ from anima.memory.into import quoting
 from anima.memory.into.inlet import Inlet, Opened
 from anima.memory.into.states import StateReader
 from anima.memory.into.ways import Ways, ways_of
-from anima.memory.organ import NEAR
+from anima.memory.recalling import NEAR
 from anima.organ import Contribution
 from anima.runtime.draft import bias_at
 from anima.runtime.opening import CORE

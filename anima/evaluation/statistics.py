@@ -1,4 +1,4 @@
-"""Intervals and effect sizes over whole units; knows nothing of what the units are.
+"""Intervals over whole units; knows nothing of what the units are.
 
 A unit is a concept, a prompt, a persona, a conversation: what would be drawn anew if the study
 were repeated. Several values of one unit are averaged first, never resampled one by one.
@@ -27,10 +27,6 @@ class Estimate:
     high: float
     n: int
     level: float = 0.95
-
-    def overlaps(self, other: "Estimate") -> bool:
-        """Whether the two intervals have a point in common."""
-        return self.low <= other.high and other.low <= self.high
 
 
 def by_unit(values: Sequence[tuple[Hashable, float]]) -> dict[Hashable, float]:
@@ -79,43 +75,6 @@ def paired_difference(
     shared = [unit for unit in treated if unit in control]
     differences = [treated[unit] - control[unit] for unit in shared]
     return bootstrap(differences, generator, draws=draws, level=level)
-
-
-def effect_size(treated: Mapping[Hashable, float], control: Mapping[Hashable, float]) -> float:
-    """Cohen's d for paired units: mean difference / its standard deviation (ddof 1).
-
-    0 where no unit differs; infinite where all differ by the same amount. Raises UsageError for
-    fewer than two shared units.
-    """
-    shared = [unit for unit in treated if unit in control]
-    if len(shared) < 2:
-        raise UsageError(
-            f"An effect size needs two units that both arms have; there are {len(shared)}."
-        )
-    differences = numpy.array([treated[unit] - control[unit] for unit in shared], dtype=float)
-    mean = float(differences.mean())
-    deviation = float(differences.std(ddof=1))
-    # Rounding alone must not turn equal differences into a gigantic effect.
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
-        return 0.0 if abs(mean) <= 1e-12 else math.copysign(math.inf, mean)
-    return mean / deviation
-
-
-def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
-    """Wilson's score interval of a share (Wilson 1927), sound at 0 and n and for small n.
-
-    The trials must be whole units. Raises UsageError unless 0 ≤ successes ≤ n and n > 0.
-    """
-    if n <= 0 or not 0 <= successes <= n:
-        raise UsageError(f"{successes} of {n} is no share: it needs 0 ≤ successes ≤ n and n > 0.")
-    z = _normal_quantile((1 + level) / 2)
-    share = successes / n
-    scale = 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
-    low = 0.0 if successes == 0 else max(0.0, middle - half)
-    high = 1.0 if successes == n else min(1.0, middle + half)
-    return Estimate(value=share, low=low, high=high, n=n, level=level)
 
 
 def harmonic_mean(values: Values) -> float:
@@ -183,9 +142,3 @@ def _checked(values: Values) -> "numpy.ndarray[Any, Any]":
     if not numpy.isfinite(sample).all():
         raise UsageError("A bootstrap needs finite values: average or leave out what is not.")
     return sample
-
-
-def _normal_quantile(probability: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(probability)

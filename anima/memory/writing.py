@@ -214,8 +214,10 @@ class Writing(Core):
     def _found_line(self, line: int | str) -> int:
         seq = self.find(line)
         if self._standing.history.kind(seq) != LINE:
+            kind = self._standing.history.kind(seq)
             raise UsageError(
-                f"Line {seq} is a record ({self._standing.history.kind(seq)}) and must stay."
+                f"#{seq} is no line that anybody said, but a record of the memory's own ({kind}), "
+                "and must stay."
             )
         return seq
 

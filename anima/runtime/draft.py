@@ -17,6 +17,9 @@ from anima.trunk.sampler import Pick
 from anima.trunk.settings import Sampling
 from anima.trunk.tokens import TextStream
 
+Dictation = Callable[["Draft"], Sequence[int]]
+"""The token ids that a draft is to say instead of what the model would choose."""
+
 
 @dataclass(kw_only=True)
 class Draft:
@@ -36,6 +39,7 @@ class Draft:
     limit: int
     stream: TextStream
     stopped: Callable[["Draft"], bool]
+    dictated: "Dictation | None" = None
     asked: Tokens | None = None
     new_tokens: int = 0
     fresh: bool = True

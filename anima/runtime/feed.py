@@ -44,6 +44,15 @@ class Feed:
     def empty(self) -> bool:
         return not self._held
 
+    @property
+    def length(self) -> int:
+        """How many tokens are held."""
+        return len(self._held)
+
+    def crop(self, length: int) -> None:
+        """Let go of what is held beyond so many tokens."""
+        self._keep(min(length, len(self._held)))
+
     def drop(self) -> None:
         """Forget everything held: after an error a cache may be half-written."""
         self._cache = self._trunk.cache()

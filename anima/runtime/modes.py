@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from anima.context import ChatFormat, jinja_render
 from anima.errors import SteeringError
 from anima.home import shipped_models
-from anima.prism.build import CALIBRATION, Built, Workshop, build
+from anima.prism.build import CALIBRATION, Built, build
 from anima.prism.contrast import Contrast, Reader, read_contrast
 from anima.prism.mode import Mode
 from anima.prism.switching import Switcher, train_switcher
+from anima.prism.workshop import Workshop
 from anima.runtime.opening import end_ids, prefix
 
 if TYPE_CHECKING:

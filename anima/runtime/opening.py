@@ -20,12 +20,13 @@ from anima.memory.api import Memory
 from anima.memory.crypto import Secret
 from anima.memory.into.ways import ways_of
 from anima.memory.organ import MemoryOrgan, Rules
-from anima.organ import OrganState
+from anima.organ import Organ, OrganState
 from anima.persona.store import Persona
 from anima.prism.shelf import Shelf
 from anima.runtime.furnishing import Furniture, furnish_for, prism_organ
+from anima.runtime.life import Keeper, Sessions, Started
 from anima.runtime.likelihood import Likelihood
-from anima.runtime.loop import Keeper, Runtime, Sessions, Started
+from anima.runtime.loop import Runtime
 from anima.runtime.record import History, Record, fold, segments_json, segments_of
 from anima.runtime.speaking import Speaker
 from anima.sampling import SamplingOrgan
@@ -171,14 +172,16 @@ def _memory(
     """The persona's memory as of its last commit, None where it is off."""
     if settings.memory == "off":
         return None
-    from anima.runtime.remembering import open_memory, settle
+    from anima.runtime.remembering import forget_undone, open_memory, settle
 
     memory = open_memory(
         kept.folder, settings, home, clock=clock, secret=secret, say=notices.append,
         trunk=loaded.trunk,
     )  # fmt: skip
     try:
-        notices += settle(memory, kept.folder, kept.states().get(MemoryOrgan.name))
+        state = kept.states().get(MemoryOrgan.name)
+        notices += settle(memory, kept.folder, state)
+        forget_undone(memory, kept, state)
     except BaseException:
         memory.close()
         raise
@@ -206,11 +209,12 @@ def assemble(
     furniture: Furniture | None = None,
     refresh: bool = False,
     memory: Memory | None = None,
+    organs: Sequence[Organ] = (),
 ) -> Runtime:
     """A runtime over a loaded model that stands where a session ends, its organs in `states`.
 
     `refresh` takes the modes in force as they are on the shelf now; a replay has them as they were,
-    and no memory: what a turn recalled is in its record.
+    and no memory: what a turn recalled is in its record. `organs` are further ones of one's own.
     """
     sampling = SamplingOrgan(_defaults(loaded.sampling, settings))
     if sampling.name in states:
@@ -247,6 +251,8 @@ def assemble(
         shelf=found.shelf,
         book=found.book,
         memory=remembering if settings.memory == "on" else None,
+        organs=organs,
+        resting=() if settings.memory == "on" else (remembering,),
         max_tokens=settings.max_tokens,
         clock=clock,
         notices=notices,

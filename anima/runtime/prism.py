@@ -17,7 +17,8 @@ from anima.prism.listening import Heard
 from anima.prism.mode import Mode, check_fits
 from anima.prism.organ import PrismOrgan
 from anima.prism.shelf import Shelf
-from anima.steering import OPERATIONS, PushRecord
+from anima.steering.push import OPERATIONS
+from anima.steering.trace import PushRecord
 
 if TYPE_CHECKING:
     from anima.features.sae import Sae

@@ -14,17 +14,18 @@ from anima.memory.keys import KeyFile
 from anima.memory.ledgers.convert import Repaired, convert, repair
 from anima.memory.ledgers.ledger import KINDS, kind_of, remove
 from anima.memory.ledgers.reencode import reencode
+from anima.memory.organ import NAME as ORGAN
+from anima.memory.organ import state_of
 from anima.memory.sealing import check, seal_path
 from anima.persona import files
 from anima.persona.store import Persona
 from anima.runtime.remembering import (
     BUSY_REMEDY,
-    ORGAN,
     finish_replacing,
+    forget_undone,
     ledger_of,
     open_memory,
     replaced,
-    state_of,
     unfinished,
 )
 
@@ -82,6 +83,8 @@ def reencode_memory(
         with open_memory(persona.folder, settings, home, clock=clock, secret=secret) as memory:
             if memory.encoder_name == encoder.name:
                 raise UsageError(f"The keys of the memory were made by {name} already.")
+            # While the anchors are those that the undone turns named.
+            forget_undone(memory, persona, persona.states().get(ORGAN))
         fresh = unfinished(source)
         _clear(fresh)
         try:
@@ -112,6 +115,7 @@ def repair_memory(
         aside = persona.folder / files.RECOVERED / name
         done = repair(path, aside=aside, clock=clock, secret=secret)
         with open_memory(persona.folder, settings, home, clock=clock, secret=secret) as memory:
+            forget_undone(memory, persona, persona.states().get(ORGAN))
             persona.commit(states={ORGAN: state_of(memory)}, records=[])
         return done
 

@@ -21,7 +21,10 @@ from anima.memory.api import Memory
 from anima.memory.book import Book
 from anima.memory.crypto import Secret, read_key_file
 from anima.memory.ledgers.ledger import KINDS, remove
+from anima.memory.organ import NAME as ORGAN
+from anima.memory.organ import UNDONE, state_of
 from anima.memory.ranking.hybrid import HybridRecall
+from anima.memory.scribe import take_back
 from anima.organ import OrganState
 from anima.persona import files
 from anima.persona.store import Persona
@@ -29,20 +32,15 @@ from anima.persona.store import Persona
 if TYPE_CHECKING:
     from anima.config import Settings
     from anima.encoding import Encoder
+    from anima.memory.claims.together import States
     from anima.memory.line import Vector
     from anima.trunk.interface import Trunk
 
-ORGAN = "memory"
-"""The organ whose state in HEAD.json says how much of the ledger was acknowledged."""
-
-STATE_SCHEMA = 1
 NO_ENCODER = "none"
 """The name under which a memory has no encoder and goes by words alone."""
 
 PASSPHRASE = "ANIMA_MEMORY_PASSPHRASE"
 KEY_FILE = "ANIMA_MEMORY_KEY_FILE"
-
-_EMPTY = OrganState(schema=STATE_SCHEMA)
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
@@ -122,11 +120,6 @@ def tried(folder: Path, secret: Secret | None) -> Iterator[Secret | None]:
         yield secret
 
 
-def state_of(memory: Memory) -> OrganState:
-    """What HEAD.json keeps of a memory: how many records it has, and the last one's anchor."""
-    return OrganState(schema=STATE_SCHEMA, values={"count": memory.count, "head": memory.head})
-
-
 def settle(memory: Memory, folder: Path, state: OrganState | None) -> tuple[str, ...]:
     """Bring a memory to what the persona's last commit says of it; returns what there is to say.
 
@@ -134,7 +127,7 @@ def settle(memory: Memory, folder: Path, state: OrganState | None) -> tuple[str,
     in `recovered/`, unless the memory is encrypted, whose words are written nowhere in clear.
     """
     count = 0 if state is None else int(state.values["count"])
-    if memory.count >= count > 0 and memory.line(count).anchor != (state or _EMPTY).values["head"]:
+    if state and memory.count >= count > 0 and memory.line(count).anchor != state.values["head"]:
         return (
             f"Record {count} of the memory is not the one of the last commit: the ledger was "
             "exchanged. anima memory verify compares it with its seal.",
@@ -153,6 +146,21 @@ def settle(memory: Memory, folder: Path, state: OrganState | None) -> tuple[str,
             "replaced by an older one. It goes on from there.",
         )
     return ()
+
+
+def forget_undone(memory: Memory, persona: Persona, state: OrganState | None) -> OrganState | None:
+    """Take back what turns wrote that were undone while the memory was off; what is committed then.
+
+    `state` is the one of the last commit, to which the memory was brought.
+    """
+    undone = () if state is None else state.values.get(UNDONE, ())
+    if not undone:
+        return state
+    for values in undone:
+        take_back(memory, values)
+    now = state_of(memory)
+    persona.commit(states={ORGAN: now}, records=[])
+    return now
 
 
 @dataclass(kw_only=True, eq=False)
@@ -265,7 +273,8 @@ def _opened(
         notices = settle(memory, persona.folder, state)
         for notice in () if copy else notices:
             say(notice)
-        yield Door(memory=memory, persona=persona, _committed=state)
+        committed = forget_undone(memory, persona, state)
+        yield Door(memory=memory, persona=persona, _committed=committed)
 
 
 @dataclass(kw_only=True)
@@ -298,6 +307,11 @@ class _LateEncoder:
         if self._encoder is None and not self._refused and self.name is not None:
             self._open(self.name)
         return () if self._encoder is None else list(self._encoder.encode(texts))
+
+    @property
+    def states(self) -> "States | None":
+        """What makes the states that two lines are read together by; None until a text was encoded."""
+        return getattr(self._encoder, "states", None)
 
     def _open(self, name: str) -> None:
         from anima.encoding import open_encoder

@@ -16,9 +16,10 @@ from anima.organ import OrganState
 from anima.persona import states as state_files
 from anima.persona.session import read_session
 from anima.persona.transcript import forces_of, mode_of
-from anima.runtime.draft import Draft
+from anima.runtime.draft import Dictation, Draft
 from anima.runtime.furnishing import Furniture, furnish_for
-from anima.runtime.loop import Runtime, Started
+from anima.runtime.life import Place, Started
+from anima.runtime.loop import Runtime
 from anima.runtime.opening import assemble, context_of, use_threads
 from anima.runtime.record import Record, fold
 
@@ -29,6 +30,9 @@ _COMPARED = (
     "segments", "sampling", "organs", "dropped", "ids", "roles", "calls", "reply_ids", "reply",
     "thoughts", "finish", "deltas",
 )  # fmt: skip
+
+_SINCE: Mapping[str, Any] = {"repeat_guard": 0.0}
+"""Sampling settings that older records lack: what they hold was said without them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +98,11 @@ def replay(
             if runtime is None or loaded is None or furniture is None:
                 raise CorruptStateError(f"Session {session} has a turn before any `open` record.")
             known |= _forces(record)
+            place = runtime.place
             compared = _again(runtime, listener, record, known)
             yield compared
-            if not compared.matched:
-                # The next turn is judged on what was recorded, not on what came of it now.
-                past = records[: number + 1]
-                runtime = _standing(loaded, furniture, past, session, listener, home)
+            if not compared.matched and any(_is_turn(later) for later in records[number + 1 :]):
+                _dictate(runtime, record, known, place)
         elif runtime is not None:
             _follow(runtime, record)
     if loaded is not None:
@@ -111,15 +114,17 @@ def _forces(record: Record) -> Mapping[str, Any]:
     return forces_of(record.get("deltas", {}).get("prism", {}))
 
 
+def _is_turn(record: Record) -> bool:
+    return record.get("record") == "turn"
+
+
 def _again(
     runtime: Runtime, listener: _Listener, record: Record, known: Mapping[str, Any]
 ) -> Compared:
     """Run a recorded turn; whatever its record lacks or has wrong is a difference."""
     try:
         number = int(record["turn"])
-        runtime.prism.rehearse(record["deltas"].get("prism", {}), known)
-        runtime.rehearse(record["deltas"])
-        _run(runtime, record)
+        _run(runtime, record, known)
     except (KeyError, TypeError, ValueError) as error:
         return Compared(turn=runtime.turns + 1, difference=f"its record is not whole: {error}")
     except AnimaError as error:
@@ -130,14 +135,39 @@ def _again(
     )  # fmt: skip
 
 
-def _run(runtime: Runtime, record: Record) -> None:
+def _dictate(runtime: Runtime, record: Record, known: Mapping[str, Any], place: Place) -> None:
+    """Stand where a turn's record ends, though it came to something else here.
+
+    The turns after it are judged on what was recorded: the same calls, so that shapes are the same,
+    with the recorded tokens. Raises CorruptStateError where the record lacks those.
+    """
+    runtime.return_to(place)
+    try:
+        (text,) = [part["text"] for part in record["segments"] if part["role"] == "user"]
+        whole = {"fresh": False, **record, "text": text, "seed": 0}
+        _run(runtime, whole, known, dictated=_dictation(record))
+    except (AnimaError, LookupError, TypeError, ValueError) as error:
+        raise CorruptStateError(
+            f"Turn {record.get('turn')} does not say what the turns after it follow ({error}): they "
+            "cannot be run again."
+        ) from error
+
+
+def _run(
+    runtime: Runtime,
+    record: Record,
+    known: Mapping[str, Any],
+    dictated: Dictation | None = None,
+) -> None:
+    runtime.prism.rehearse(record["deltas"].get("prism", {}), known)
+    runtime.rehearse(record["deltas"])
     for organ in runtime.status()["organs"]:
         runtime.switch(organ, organ in record["organs"])
     if record["fresh"]:
         runtime.forget()
     turn = runtime.run(
         record["text"], int(record["seed"]), int(record["max_tokens"]), stopped=_button(record),
-        think="thoughts" in record,
+        dictated=dictated, think="thoughts" in record,
     )  # fmt: skip
     for _ in turn:
         pass
@@ -147,6 +177,8 @@ def difference(recorded: Record, now: Record) -> str | None:
     """What differs between a recorded turn and its repetition, in words; None for nothing."""
     for name in _COMPARED:
         before, after = recorded.get(name), now.get(name)
+        if name == "sampling" and isinstance(before, dict):
+            before = {**_SINCE, **before}
         if before == after:
             continue
         if name == "reply_ids" and isinstance(before, list) and isinstance(after, list):
@@ -173,6 +205,12 @@ def _button(record: Record) -> Callable[[Draft], bool]:
         return sum(1 for call in draft.calls if call.kind == "prefill") >= prefills
 
     return pressed
+
+
+def _dictation(record: Record) -> Dictation:
+    """The tokens of a record's reply, and of the stages before it."""
+    stages = {thought["stage"]: thought for thought in record.get("thoughts", ())}
+    return lambda draft: stages.get(draft.stage, record)["reply_ids"]
 
 
 def _follow(runtime: Runtime, record: Record) -> None:
@@ -245,4 +283,4 @@ def _check_same(loaded: "Loaded", opened: Record) -> None:
 def _settings(opened: Record) -> config.Settings:
     known = {item.name for item in fields(config.Settings)}
     given: dict[str, Any] = {k: v for k, v in opened["settings"].items() if k in known}
-    return config.Settings(**given)
+    return config.Settings(**{**_SINCE, **given})

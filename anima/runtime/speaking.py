@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from anima.context import Context, Segment
+from anima.context import Context, Segment, Tokens
 from anima.events import Event, Perceived, Reason, Recomputed, Replied, Token
 from anima.organ import Contribution, Reading, Turn
-from anima.runtime.draft import Draft, bias_at, taps_of
+from anima.runtime.draft import Dictation, Draft, bias_at, taps_of
 from anima.runtime.feed import Feed
 from anima.trunk.interface import Trunk
+from anima.trunk.repeating import BREAK, Repeating
 from anima.trunk.sampler import Pick, pick
 from anima.trunk.settings import Sampling
 from anima.trunk.tokens import TextStream, Tokenizer
@@ -39,6 +40,7 @@ class Speaker:
         *,
         started: str,
         stopped: Callable[[Draft], bool],
+        dictated: Dictation | None = None,
     ) -> Draft:
         """A turn ready to be spoken after a context; raises ContextError where it does not fit."""
         asked = context.ask((*part.segments, Segment(role="user", text=turn.text)))
@@ -54,6 +56,7 @@ class Speaker:
             limit=min(max_tokens, self.window - len(rolled)),
             stream=TextStream(self.tokenizer),
             stopped=stopped,
+            dictated=dictated,
         )
 
     def left(self, context: Context, text: str, max_tokens: int) -> int:
@@ -109,7 +112,7 @@ class Speaker:
         part = draft.contribution
         picks = feed.decode(
             logits,
-            choose=_chooser(draft),
+            choose=_chooser(draft) if draft.dictated is None else self._dictated(draft),
             end_ids=self.end_ids,
             limit=draft.limit,
             taps=lambda: taps_of(part, ("assistant",)),
@@ -128,6 +131,17 @@ class Speaker:
                     draft.finish = "stopped"
                     break
         draft.finish = draft.finish or draft.limit_reached
+
+    def _dictated(self, draft: Draft) -> Callable[[Tensor, Sequence[int]], Pick]:
+        """What was dictated, token by token, and then an end."""
+        ids = draft.dictated(draft) if draft.dictated else ()
+        end = min(self.end_ids)
+
+        def choose(logits: Tensor, picked: Sequence[int]) -> Pick:
+            id = ids[len(picked)] if len(picked) < len(ids) else end
+            return Pick(id=id, surprisal=0.0, entropy=0.0)
+
+        return choose
 
     def replied(self, draft: Draft) -> Replied:
         """The event that a draft is whole."""
@@ -149,10 +163,27 @@ def _chooser(draft: Draft) -> Callable[[Tensor, Sequence[int]], Pick]:
     asked = draft.context.tokens()
     # Template tokens are spared: penalised, the end of a turn would never come.
     said = [i for i, role in zip(asked.ids, asked.roles, strict=True) if role != "template"]
+    guard = _guard(asked, draft.sampling.repeat_guard)
 
     def choose(logits: Tensor, picked: Sequence[int]) -> Pick:
         seen = torch.tensor(sorted({*said, *picked})) if penal else None
         bias = bias_at(draft.contribution, logits)
-        return pick(logits, draft.sampling, generator, seen, bias)
+        return pick(logits, draft.sampling, generator, seen, bias, lambda bent: guard(bent, picked))
 
     return choose
+
+
+def _guard(asked: Tokens, strength: float) -> Repeating:
+    """What the model said in a context, and the ids of what it is to answer."""
+    said = [
+        i if role == "assistant" else BREAK for i, role in zip(asked.ids, asked.roles, strict=True)
+    ]
+    last = len(said) - next((n for n, i in enumerate(reversed(said)) if i != BREAK), len(said))
+    answers = zip(asked.ids[last:], asked.roles[last:], strict=True)
+    spared = {i for i, role in answers if role in ("user", "memory")}
+    return Repeating(said=_once(said), spared=spared, strength=strength)
+
+
+def _once(said: Sequence[int]) -> list[int]:
+    """With one break where there are several."""
+    return [i for n, i in enumerate(said) if i != BREAK or (n and said[n - 1] != BREAK)]

@@ -104,6 +104,7 @@ def _step(
         limit,
         started=draft.started,
         stopped=draft.stopped,
+        dictated=draft.dictated,
     )
     step.stage = stage
     return step

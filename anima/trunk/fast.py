@@ -5,62 +5,45 @@ of them: packed ones run through the compiled step, dense ones through torch. It
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from anima.errors import ModelError
 from anima.trunk.fast_cache import FastCache
 from anima.trunk.fast_kernels import Blocks
 from anima.trunk.fast_shape import Shape, rotations
 from anima.trunk.fast_weights import LayerWeights, Weights
-from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, Trunk, TrunkInfo
-from anima.trunk.taps import merged, moved, without, written
+from anima.trunk.interface import NO_TAPS, Cache, Step, Taps, Trunk, TrunkInfo
+from anima.trunk.llama import LlamaTrunk, void_of
+from anima.trunk.taps import moved, written
 
 if TYPE_CHECKING:
     from anima.trunk.fast_step import CompiledStep
 
 
-class FastTrunk:
+class FastTrunk(LlamaTrunk[FastCache]):
     """A Llama in as few and as large tensor operations as its equations allow.
 
     `reference` makes the same model in the reference execution, for runs with gradients.
     """
 
+    kind = FastCache
+
     def __init__(
         self, weights: Weights, shape: Shape, info: TrunkInfo, *, reference: Callable[[], Trunk]
     ) -> None:
+        super().__init__(shape, info, reference)
         self._weights = weights
-        self._shape = shape
-        self._info = info
-        self._reference = reference
-        self._attached: Taps = NO_TAPS
         self._rotations = rotations(shape, min(shape.window, 1024))
         self._epsilon = torch.full((1, 1), shape.epsilon)
         self._share = 1 / shape.width
         self._steps = _steps(weights, shape)
 
-    @property
-    def info(self) -> TrunkInfo:
-        return self._info
-
     def cache(self, rows: int = 1, *, padding: Sequence[int] | None = None) -> FastCache:
         """An empty cache of `rows` rows; `padding[r]` positions on the left of row r are ignored."""
-        void = None if padding is None or not any(padding) else torch.tensor(list(padding))
-        return FastCache(self._shape, rows, void)
-
-    def attach(self, layer: int, tap: Tap) -> Callable[[], None]:
-        """Put a tap on a layer for every forward to come; the function returned takes it off."""
-        self._check_layer(layer)
-        self._attached = merged(self._attached, {layer: (tap,)})
-
-        def detach() -> None:
-            self._attached = without(self._attached, layer, tap)
-
-        return detach
+        return FastCache(self._shape, rows, void_of(padding))
 
     @torch.no_grad()
     def forward(
@@ -74,13 +57,8 @@ class FastTrunk:
         logits_at: Literal["last", "all"] = "last",
     ) -> Step:
         """Run ids `[B, q]` after what the cache holds; see `Trunk.forward`."""
-        for layer in (*taps, *reads):
-            self._check_layer(layer)
+        held, taps = self._asked(ids, cache, taps, bias, reads)
         rows, q = ids.shape
-        held = _own(cache, rows)
-        taps = merged(self._attached, taps)
-        if bias is not None:
-            self._check_bias(bias, held.length + q)
         new, total = held.room(q)
         h = self._embedded(ids.reshape(-1))
         seen: dict[int, Tensor] = {}
@@ -103,14 +81,6 @@ class FastTrunk:
     def lens(self, h: Tensor) -> Tensor:
         """Final norm and head on residual rows `[n, d]` → `[n, V]` in float32 (the logit lens)."""
         return self._logits(h.float())
-
-    def differentiable(self) -> AbstractContextManager[Trunk]:
-        """This model in the reference execution, made for as long as this lasts."""
-        return self._reference().differentiable()
-
-    def close(self) -> None:
-        """Take every tap off; there is no hook to take out."""
-        self._attached = NO_TAPS
 
     def _embedded(self, ids: Tensor) -> Tensor:
         """ids `[n]` → the first residual rows `[n, d]`, new in memory."""
@@ -223,21 +193,6 @@ class FastTrunk:
         positions = torch.arange(start, end) - cache.padding[:, None]
         return self._rotations[positions.clamp(min=0)][:, :, None]
 
-    def _check_layer(self, layer: int) -> None:
-        if not 0 <= layer < self._shape.layers:
-            raise ModelError(
-                f"Layer {layer} does not exist in {self._info.model}: "
-                f"its layers are 0 to {self._shape.layers - 1}."
-            )
-
-    def _check_bias(self, bias: Tensor, total: int) -> None:
-        layers, _, heads, _, keys = bias.shape
-        if (layers, heads, keys) != (self._shape.layers, self._shape.heads, total):
-            raise ModelError(
-                f"An attention bias of shape {tuple(bias.shape)} does not fit: it must be "
-                f"[{self._shape.layers}, rows, {self._shape.heads}, queries, {total}]."
-            )
-
 
 def _steps(weights: Weights, shape: Shape) -> "CompiledStep | None":
     """The compiled step, where the weights are packed and heads divide into its vectors."""
@@ -246,14 +201,6 @@ def _steps(weights: Weights, shape: Shape) -> "CompiledStep | None":
     from anima.trunk.fast_step import CompiledStep
 
     return CompiledStep(weights, shape)
-
-
-def _own(cache: Cache, rows: int) -> FastCache:
-    if not isinstance(cache, FastCache):
-        raise ModelError(f"A {type(cache).__name__} is not a cache of this execution's.")
-    if cache.rows != rows:
-        raise ModelError(f"A cache of {cache.rows} rows does not fit ids of {rows}.")
-    return cache
 
 
 def _visible(cache: FastCache, q: int, bias: Tensor | None) -> Tensor | None:

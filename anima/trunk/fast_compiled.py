@@ -6,45 +6,39 @@ taken and passes on, so one that the system has put to sleep holds up no other. 
 does not depend on who computes it, nor on how many tokens are multiplied at once.
 """
 
-import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
 
-from anima.trunk.fast_vectors import (
+from anima.trunk.fast_compiling import compiled
+from anima.trunk.fast_counters import LINE, add_one, over
+from anima.trunk.fast_products import (
     BLOCK_BYTES,
     GROUP,
     ROWS,
-    add_one,
-    added,
     block_product,
+    instructions,
+    round_group,
+)
+from anima.trunk.fast_vectors import (
+    added,
     dot,
     exponentials,
     filled,
     float_at,
     gated,
-    instructions,
     mix,
-    round_group,
     scaled,
     scores,
-    seen,
     turned,
 )
 
 Array = np.ndarray[Any, Any]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Four tokens at once keep all their sums in registers; eight do not, and take twice the time.
 _FOUR_1, _FOUR_4 = (block_product(4, tokens, instructions()) for tokens in (1, 4))
 _EIGHT_1, _EIGHT_4 = (block_product(8, tokens, instructions()) for tokens in (1, 4))
 _FOUR_BYTES, _EIGHT_BYTES = BLOCK_BYTES[4], BLOCK_BYTES[8]
-_LINE = 64
-"""Bytes between two counters, so that no two share a cache line."""
-_PATIENCE = 2000
-"""Looks at a counter before the core is offered to somebody else."""
 _KEYS_AT_ONCE = 64
 _QUERIES_AT_ONCE = 16
 
@@ -112,36 +106,7 @@ def rounded_floats(tokens: int, columns: int) -> int:
     return tokens * (columns // 2 + columns // 16)
 
 
-def counters(phases: int) -> Array:
-    """Fresh counters for a call: two for each phase."""
-    return np.zeros(phases * 2 * _LINE // 8, np.int64)
-
-
-def _compiled(function: _Function) -> _Function:
-    return cast(_Function, njit(nogil=True, cache=True)(function))
-
-
-if sys.platform == "win32":
-
-    @_compiled
-    def _give_way() -> int:
-        return 0
-else:
-    _give_way = types.ExternalFunction("sched_yield", types.int32())
-
-
-@_compiled
-def _over(counter: int, pieces: int) -> int:
-    """Wait until so many pieces are done; returns the next phase's counter."""
-    looks = 0
-    while seen(counter + _LINE) < pieces:
-        looks += 1
-        if looks > _PATIENCE:
-            _give_way()
-    return counter + 2 * _LINE
-
-
-@_compiled
+@compiled
 def _round(
     x: int, stride: int, tokens: int, columns: int, norm: int, epsilon: float, into: int
 ) -> None:
@@ -167,7 +132,7 @@ def _round(
             )  # fmt: skip
 
 
-@_compiled
+@compiled
 def _multiply(
     bits: int, weights: int, columns: int, first: int, last: int, rounded: int, tokens: int,
     out: int, stride: int, add: int,
@@ -196,7 +161,7 @@ def _multiply(
             m += 4 if four else 1
 
 
-@_compiled
+@compiled
 def _project(
     counter: int, pieces: int, bits: int, weights: int, blocks: int, x: int, stride: int,
     tokens: int, columns: int, norm: int, epsilon: float, rounded: int, out: int, wide: int,
@@ -207,16 +172,16 @@ def _project(
     while True:
         piece = add_one(counter)
         if piece >= pieces:
-            return _over(counter, pieces)
+            return over(counter, pieces)
         if not ready:
             _round(x, stride, tokens, columns, norm, epsilon, rounded)
             ready = True
         first, last = piece * blocks // pieces, (piece + 1) * blocks // pieces
         _multiply(bits, weights, columns, first, last, rounded, tokens, out, wide, add)
-        add_one(counter + _LINE)
+        add_one(counter + LINE)
 
 
-@_compiled
+@compiled
 def _gate(
     counter: int, pieces: int, bits: int, weights: int, blocks: int, x: int, tokens: int,
     columns: int, norm: int, epsilon: float, rounded: int, pair: int, out: int,
@@ -226,7 +191,7 @@ def _gate(
     while True:
         piece = add_one(counter)
         if piece >= pieces:
-            return _over(counter, pieces)
+            return over(counter, pieces)
         if not ready:
             _round(x, columns, tokens, columns, norm, epsilon, rounded)
             ready = True
@@ -239,10 +204,10 @@ def _gate(
             for m in range(tokens):
                 gate = pair + 8 * ROWS * m
                 gated(gate, gate + 4 * ROWS, out + 4 * ROWS * (m * blocks + block))
-        add_one(counter + _LINE)
+        add_one(counter + LINE)
 
 
-@_compiled
+@compiled
 def _mix(
     query: int, keys: int, values: int, count: int, heads: int, width: int, bias: int, apart: int,
     score: int, out: int,
@@ -284,7 +249,7 @@ def _mix(
         scaled(out + 4 * head * width, share, out + 4 * head * width, vectors)
 
 
-@_compiled
+@compiled
 def _remember(
     counter: int, pieces: int, cache: int, capacity: int, held: int, q: int, tokens: int,
     heads: int, shared: int, size: int, qkv: int, turns: int,
@@ -296,7 +261,7 @@ def _remember(
     while True:
         piece = add_one(counter)
         if piece >= pieces:
-            return _over(counter, pieces)
+            return over(counter, pieces)
         for m in range(piece * tokens // pieces, (piece + 1) * tokens // pieces):
             row, place = m // q, held + m % q
             start, turn = qkv + 4 * m * wide, turns + 4 * m * size
@@ -308,10 +273,10 @@ def _remember(
                 value = key + 4 * rows * shared * capacity * size
                 turned(start + 4 * (heads + k) * size, turn, np.float32(1.0), key, vectors)
                 scaled(start + 4 * (heads + shared + k) * size, np.float32(1.0), value, vectors)
-        add_one(counter + _LINE)
+        add_one(counter + LINE)
 
 
-@_compiled
+@compiled
 def _attend(
     counter: int, cache: int, capacity: int, held: int, q: int, tokens: int, padding: Array,
     heads: int, shared: int, size: int, qkv: int, bias: int, bias_rows: int, bias_queries: int,
@@ -327,7 +292,7 @@ def _attend(
     while True:
         piece = add_one(counter)
         if piece >= rows * shared * runs:
-            return _over(counter, rows * shared * runs)
+            return over(counter, rows * shared * runs)
         # The last queries see most: theirs come first, so that the threads end together.
         run = runs - 1 - piece // (rows * shared)
         row, k = piece // shared % rows, piece % shared
@@ -343,14 +308,14 @@ def _attend(
                 values + 4 * first * size, end - first, group, size, 0 if bias == 0 else added_,
                 bias_queries * total, score, mixed + 4 * (m * heads + k * group) * size,
             )  # fmt: skip
-        add_one(counter + _LINE)
+        add_one(counter + LINE)
 
 
 PHASES = 6
 """Phases of a layer; the head is one more."""
 
 
-@_compiled
+@compiled
 def step(
     thread: int, counts: Array, pieces: int, model: Model, past: Past, work: Work, first: int,
     last: int, apart: int,
@@ -410,7 +375,7 @@ def step(
         )  # fmt: skip
 
 
-@_compiled
+@compiled
 def product(
     thread: int, counts: Array, pieces: int, bits: int, weights: int, x: Array, norm: int,
     epsilon: float, rounded: Array, out: Array,

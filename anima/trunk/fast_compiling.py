@@ -1,7 +1,7 @@
-"""Where compiled code is kept, and what is said while it is made; knows no model.
+"""How code is compiled, where it is kept, what is said while it is made; knows no model.
 
-numba looks at the one file of a function to tell whether what it kept is still right; the
-functions here are spread over two, so both name the folder.
+numba looks at the one file of a function to tell whether what it kept is still right; the step is
+spread over several, so all of them name the folder.
 """
 
 import hashlib
@@ -9,8 +9,21 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
-_SOURCES = ("fast_vectors.py", "fast_compiled.py")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+SOURCES = (
+    "fast_lanes.py", "fast_vectors.py", "fast_products.py", "fast_counters.py", "fast_compiled.py",
+)  # fmt: skip
+"""The files that the compiled step is made of."""
+
+
+def compiled(function: _Function) -> _Function:
+    """A function compiled when it is first called, kept for later, run without Python's lock."""
+    from numba import njit
+
+    return cast(_Function, njit(nogil=True, cache=True)(function))
 
 
 def keep_compiled(cache: Path, say: Callable[[str], None]) -> None:
@@ -33,6 +46,6 @@ def keep_compiled(cache: Path, say: Callable[[str], None]) -> None:
 
 def _mark() -> str:
     digest = hashlib.sha256(version("numba").encode())
-    for name in _SOURCES:
+    for name in SOURCES:
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()[:16]

@@ -69,7 +69,8 @@ class Blocks:
         return self.data.data_ptr()
 
     def __call__(self, x: Tensor) -> Tensor:
-        from anima.trunk.fast_compiled import counters, product, rounded_floats
+        from anima.trunk.fast_compiled import product, rounded_floats
+        from anima.trunk.fast_counters import counters
 
         together = crew(torch.get_num_threads())
         out = np.empty((len(x), self.blocks * _ROWS), np.float32)

@@ -13,10 +13,10 @@ from anima.trunk.fast_compiled import (
     Model,
     Past,
     Work,
-    counters,
     scratch_floats,
     step,
 )
+from anima.trunk.fast_counters import counters
 from anima.trunk.fast_crew import Crew, crew
 from anima.trunk.fast_kernels import Blocks, Product
 from anima.trunk.fast_shape import Shape

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
-from anima.errors import ModelError
 from anima.trunk.fast_shape import Shape
-from anima.trunk.interface import NO_TAPS, Cache, Step, Tap, Taps, Trunk, TrunkInfo
+from anima.trunk.interface import NO_TAPS, Cache, Step, Taps, Trunk, TrunkInfo
+from anima.trunk.llama import LlamaTrunk, void_of
 from anima.trunk.static_cache import Arena, Arenas, StaticCache
 from anima.trunk.static_graphs import Runner, runner_for
 from anima.trunk.static_weights import StaticWeights
-from anima.trunk.taps import merged, without, written
+from anima.trunk.taps import written
 
 
 class _Piece(NamedTuple):
@@ -50,30 +50,25 @@ class _Call:
     mask: Callable[[int], Tensor]
 
 
-class StaticTrunk:
+class StaticTrunk(LlamaTrunk[StaticCache]):
     """A Llama whose decoding of one token has the same shapes and addresses for every token.
 
     `reference` makes the same model in the reference execution, for runs with gradients.
     """
 
+    kind = StaticCache
+
     def __init__(
         self, weights: StaticWeights, shape: Shape, info: TrunkInfo, *,
         reference: Callable[[], Trunk], runner: Runner | None = None,
     ) -> None:  # fmt: skip
+        super().__init__(shape, info, reference)
         self._weights = weights
-        self._shape = shape
-        self._info = info
-        self._reference = reference
-        self._attached: Taps = NO_TAPS
         self._device, self._dtype = weights.embedding.device, weights.embedding.dtype
         self._run = runner or runner_for(self._device)
         self._arenas = Arenas(self._arena, self._run.synchronise)
         self._diagonal, self._swap = _rotation_parts(shape.head_width, self._device)
         self._head = _head(weights.head)
-
-    @property
-    def info(self) -> TrunkInfo:
-        return self._info
 
     @property
     def bytes_per_token(self) -> int:
@@ -82,18 +77,7 @@ class StaticTrunk:
 
     def cache(self, rows: int = 1, *, padding: Sequence[int] | None = None) -> StaticCache:
         """An empty cache of `rows` rows; `padding[r]` positions on the left of row r are ignored."""
-        void = None if padding is None or not any(padding) else torch.tensor(list(padding))
-        return StaticCache(self._arenas, rows, void)
-
-    def attach(self, layer: int, tap: Tap) -> Callable[[], None]:
-        """Put a tap on a layer for every forward to come; the function returned takes it off."""
-        self._check_layer(layer)
-        self._attached = merged(self._attached, {layer: (tap,)})
-
-        def detach() -> None:
-            self._attached = without(self._attached, layer, tap)
-
-        return detach
+        return StaticCache(self._arenas, rows, void_of(padding))
 
     @torch.no_grad()
     def forward(
@@ -111,13 +95,8 @@ class StaticTrunk:
         One token goes through the pieces, more through the layers one by one: give a long prompt
         in chunks, as the mask of a call has g·q·T entries.
         """
-        for layer in (*taps, *reads):
-            self._check_layer(layer)
-        rows, q = ids.shape
-        held = _own(cache, rows)
-        taps = merged(self._attached, taps)
-        if bias is not None:
-            self._check_bias(bias, held.length + q)
+        held, taps = self._asked(ids, cache, taps, bias, reads)
+        q = ids.shape[1]
         arena = held.room(q)
         with _attention_kernels(self._device):
             if q == 1:
@@ -131,14 +110,6 @@ class StaticTrunk:
     def lens(self, h: Tensor) -> Tensor:
         """Final norm and head on residual rows `[n, d]` → `[n, V]` in float32 (the logit lens)."""
         return self._logits(h.to(device=self._device, dtype=self._dtype))
-
-    def differentiable(self) -> AbstractContextManager[Trunk]:
-        """This model in the reference execution, made for as long as this lasts."""
-        return self._reference().differentiable()
-
-    def close(self) -> None:
-        """Take every tap off; there is no hook to take out."""
-        self._attached = NO_TAPS
 
     def _decode(
         self,
@@ -285,29 +256,6 @@ class StaticTrunk:
 
     def _arena(self, rows: int, capacity: int) -> Arena:
         return Arena(self._shape, rows, capacity, self._device, self._dtype)
-
-    def _check_layer(self, layer: int) -> None:
-        if not 0 <= layer < self._shape.layers:
-            raise ModelError(
-                f"Layer {layer} does not exist in {self._info.model}: "
-                f"its layers are 0 to {self._shape.layers - 1}."
-            )
-
-    def _check_bias(self, bias: Tensor, total: int) -> None:
-        layers, _, heads, _, keys = bias.shape
-        if (layers, heads, keys) != (self._shape.layers, self._shape.heads, total):
-            raise ModelError(
-                f"An attention bias of shape {tuple(bias.shape)} does not fit: it must be "
-                f"[{self._shape.layers}, rows, {self._shape.heads}, queries, {total}]."
-            )
-
-
-def _own(cache: Cache, rows: int) -> StaticCache:
-    if not isinstance(cache, StaticCache):
-        raise ModelError(f"A {type(cache).__name__} is not a cache of this execution's.")
-    if cache.rows != rows:
-        raise ModelError(f"A cache of {cache.rows} rows does not fit ids of {rows}.")
-    return cache
 
 
 def _rotation_parts(width: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import tiny
 import torch
@@ -74,10 +72,3 @@ def test_the_95th_percentile_is_taken_over_pooled_tokens():
     assert costs.percentile([float(i) for i in range(101)], 0.95) == pytest.approx(95)
     with pytest.raises(ModelError):
         costs.percentile([], 0.95)
-
-
-def test_the_shift_of_promised_tokens_is_beside_that_of_others():
-    bare = torch.zeros(2, 4)
-    arm = torch.tensor([[1.0, 3.0, 0.5, 0.0], [1.0, 1.0, 0.5, 0.0]])
-    assert costs.token_shift(arm, bare, promised=[0, 1], control=[2, 3]) == pytest.approx(1.25)
-    assert math.isclose(costs.token_shift(bare, bare, [0], [1]), 0)

@@ -51,40 +51,11 @@ def test_values_of_one_unit_are_averaged_before_they_count():
     assert found == {"a": 0.5, "b": 0}
 
 
-@given(st.integers(1, 200), st.data())
-def test_wilsons_interval_holds_the_share_and_stays_within_0_and_1(n, data):
-    successes = data.draw(st.integers(0, n))
-    found = statistics.wilson(successes, n)
-    assert 0 <= found.low <= found.value <= found.high <= 1
-    mirrored = statistics.wilson(n - successes, n)
-    assert mirrored.low == pytest.approx(1 - found.high)
-
-
-def test_wilsons_interval_is_the_textbooks():
-    found = statistics.wilson(8, 10)
-    assert (round(found.low, 3), round(found.high, 3)) == (0.490, 0.943)
-
-
-@pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_a_share_that_cannot_be_is_refused(successes, n):
-    with pytest.raises(UsageError):
-        statistics.wilson(successes, n)
-
-
 def test_a_paired_difference_takes_only_units_that_both_have():
     treated = {"a": 3.0, "b": 5.0, "only here": 100.0}
     control = {"a": 1.0, "b": 3.0, "only there": -100.0}
     found = statistics.paired_difference(treated, control, generator())
     assert (found.value, found.low, found.high, found.n) == (2, 2, 2, 2)
-
-
-def test_the_effect_size_is_cohens_d_of_the_differences():
-    treated, control = {"a": 2.0, "b": 4.0, "c": 6.0}, {"a": 1.0, "b": 2.0, "c": 3.0}
-    assert statistics.effect_size(treated, control) == pytest.approx(2.0)
-    assert statistics.effect_size(control, treated) == pytest.approx(-2.0)
-    assert statistics.effect_size(treated, treated) == 0
-    lifted = {unit: value + 0.1 for unit, value in control.items()}
-    assert statistics.effect_size(lifted, control) == math.inf
 
 
 @given(st.lists(st.floats(0.001, 1e3), min_size=1, max_size=6))

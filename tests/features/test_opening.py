@@ -57,7 +57,7 @@ def test_a_release_that_sae_lens_does_not_know_is_an_error_with_a_remedy(tmp_pat
 
 
 def test_the_shelf_knows_only_models_that_have_an_sae(tmp_path, monkeypatch):
-    monkeypatch.setattr(shelf, "_PLACES", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(shelf, "shipped_models", lambda: tmp_path)
     assert shelf.shipped("tiny") is None
     save(tmp_path / "tiny" / "sae", planted())
     assert shelf.shipped("tiny") == tmp_path / "tiny" / "sae"

@@ -95,7 +95,7 @@ class Life:
                 pass
             finally:
                 disk.at = 0  # a process that ended writes nothing more, whoever closes what
-                for each in (runtime._memory.memory, runtime._keeper):
+                for each in (runtime._memory.organ.memory, runtime._life.keeper):
                     try:
                         each.close()
                     except (Cut, StorageError):
@@ -112,7 +112,7 @@ class Life:
                 (line.role, line.text, line.context.get("turn"))
                 for line in reversed(runtime.memory.peek(99))
             ]
-            return [record["text"] for record in runtime._turns], lines
+            return [record["text"] for record in runtime._life.turns], lines
 
 
 def one_more_turn(runtime):

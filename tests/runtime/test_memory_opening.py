@@ -8,10 +8,12 @@ import tiny
 
 import anima
 from anima.cli import main
+from anima.config import Settings
 from anima.home import find_home
 from anima.memory import Memory, Secret
 from anima.persona.archive import pack, unpack
 from anima.persona.moving import copy_persona, remove_persona, rename_persona
+from anima.runtime.remembering import reading
 from anima.runtime.replay import replay
 
 SETTINGS = {"temperature": 0.7, "max_tokens": 6, "seed": 3, "device": "cpu", "engine": "reference"}
@@ -64,6 +66,49 @@ def test_a_memory_that_was_off_for_a_while_is_there_again(model):
     with opened(model) as third:
         assert [line.text for line in third.memory.peek(9)][-1] == TOLD
         assert third.notices == ()
+
+
+def test_a_turn_undone_while_the_memory_was_off_is_forgotten_when_it_is_on_again(model):
+    with opened(model) as first:
+        first.say(TOLD)
+        first.say("The cat is grey.")
+        first.say("I fly to Rome.")
+        session = first.session
+    for texts in (["I fly to Rome."], ["The cat is grey."]):
+        with opened(model, session=session, memory="off") as off:
+            assert [off.undo()] == texts
+            assert "memory" not in off.status()["organs"]
+    with opened(model) as again:
+        assert {line.context["turn"] for line in again.memory.peek(9)} == {1}
+        assert again.notices == ()
+        assert again.memory.verify().whole
+        before = again.memory.count
+    with opened(model, session=session) as once_more:
+        assert (once_more.memory.count, once_more.notices) == (before, ())
+
+
+def test_a_line_of_a_turn_undone_with_the_memory_off_is_not_read_from_the_shell_either(model):
+    with opened(model) as first:
+        first.say(TOLD)
+        session = first.session
+    with opened(model, session=session, memory="off") as off:
+        off.undo()
+    settings = Settings(encoder="none")
+    for _ in range(2):
+        with reading(home(), settings, clock=lambda: tiny.NOON) as memory:
+            assert memory.peek(9) == []
+
+
+def test_undoing_a_copied_turn_with_the_memory_off_leaves_the_original_session_its_lines(model):
+    with opened(model) as first:
+        first.say(TOLD)
+        fork = first.fork()
+        first.say("In the copy")
+        first.undo()
+    with opened(model, session=fork, memory="off") as off:
+        off.undo()
+    with opened(model) as again:
+        assert TOLD in [line.text for line in again.memory.peek(9)]
 
 
 def test_turns_with_recalled_lines_replay_without_todays_memory(model):
@@ -169,7 +214,7 @@ def test_where_the_head_falls_back_a_generation_the_memory_follows(model):
 def test_what_is_put_outside_a_turn_is_there_after_a_process_that_just_ends(model):
     runtime = opened(model)
     anchor = runtime.memory.put(None, TOLD)
-    runtime._keeper.close()
+    runtime._life.keeper.close()
     runtime.memory.close()
     with opened(model) as again:
         assert again.notices == ()

@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -10,6 +11,7 @@ import anima
 from anima.home import find_home
 from anima.persona.session import read_session, sessions
 from anima.runtime.replay import replay
+from anima.trunk import loader
 
 SETTINGS = {"temperature": 1.2, "max_tokens": 12, "seed": 3, "device": "cpu"}
 
@@ -151,7 +153,6 @@ def tampered(session, change):
     ("change", "told"),
     [
         (lambda r: r.update(reply="I promise."), "reply differs"),
-        (lambda r: r["reply_ids"].__setitem__(3, 77), "from its token 4 on"),
         (lambda r: r.update(text="Other"), "differ"),
         (lambda r: r.update(seed=99), "from its token"),
         (lambda r: r["sampling"].update(temperature=0.0), "sampling"),
@@ -159,15 +160,41 @@ def tampered(session, change):
         (lambda r: r.update(seed="soon"), "not whole"),
     ],
 )
-def test_a_tampered_record_is_reported_and_the_next_turn_judged_on_its_own(model, change, told):
+def test_a_tampered_record_is_reported_and_the_turns_after_it_judged_on_their_own(
+    model, change, told
+):
+    with opened(model) as runtime:
+        runtime.set("temperature", 0.9)
+        for text in ("Hello", "Second", "Third"):
+            runtime.say(text)
+        session = runtime.session
+    tampered(session, change)
+    first, *others = replay(home(), "default", session)
+    assert told in first.difference
+    assert [each.difference for each in others] == [None, None]
+
+
+def test_a_turn_is_judged_on_the_reply_before_it_as_it_is_recorded(model):
     with opened(model) as runtime:
         runtime.say("Hello")
         runtime.say("Second")
         session = runtime.session
-    tampered(session, change)
-    first, _ = replay(home(), "default", session)
-    assert not first.matched
-    assert told in first.difference
+    tampered(session, lambda r: r["reply_ids"].__setitem__(3, 77))
+    first, second = replay(home(), "default", session)
+    assert "from its token 4 on" in first.difference
+    assert "the reply differs" in second.difference
+
+
+def test_a_record_without_its_reply_ends_the_replay_where_a_turn_follows_it(model):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+        runtime.say("Second")
+        session = runtime.session
+    tampered(session, lambda r: r.pop("reply_ids"))
+    outcomes = replay(home(), "default", session)
+    assert not next(outcomes).matched
+    with pytest.raises(anima.CorruptStateError, match="Turn 1 does not say"):
+        next(outcomes)
 
 
 def test_a_model_that_is_no_llama_chats_and_is_there_again(tmp_path):
@@ -248,3 +275,22 @@ def test_a_device_that_is_not_there_says_which_to_choose(model):
     missing = "mps" if sys.platform != "darwin" else "cuda"
     with pytest.raises(anima.UsageError, match=f"no usable {missing}"):
         opened(model, device=missing)
+
+
+def test_a_record_of_before_there_was_a_guard_is_run_again_without_one(model, monkeypatch):
+    with opened(model) as runtime:
+        runtime.say("Hello")
+        session = runtime.session
+    path = home().persona("default") / "sessions" / f"{session}.jsonl"
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for record in records:
+        record.get("sampling", {}).pop("repeat_guard", None)
+        record.get("settings", {}).pop("repeat_guard", None)
+    lines = [json.dumps(record, separators=(",", ":")) for record in records]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    load = loader.load
+    guarded = {"repeat_guard": 1.0}
+    monkeypatch.setattr(
+        loader, "load", lambda *given, **more: replace(load(*given, **more), sampling=guarded)
+    )
+    assert [each.difference for each in replay(home(), "default", session)] == [None]

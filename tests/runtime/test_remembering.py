@@ -20,17 +20,17 @@ from anima.errors import (
 )
 from anima.home import Home
 from anima.memory import Memory, Secret, crypto
+from anima.memory.organ import NAME as ORGAN
+from anima.memory.organ import state_of
 from anima.organ import OrganState
 from anima.persona import Persona
 from anima.runtime import rehousing, remembering
 from anima.runtime.remembering import (
-    ORGAN,
     ledger_of,
     open_memory,
     reading,
     secret_of,
     settle,
-    state_of,
     writing,
 )
 

@@ -1,7 +1,11 @@
+import ast
+from pathlib import Path
+
 import numba
 import pytest
 
-from anima.trunk.fast_compiling import keep_compiled
+from anima.trunk import fast_compiling
+from anima.trunk.fast_compiling import SOURCES, keep_compiled
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +31,12 @@ def test_a_folder_chosen_by_the_user_for_numba_is_respected(tmp_path, said, monk
     assert "elsewhere" == numba.config.CACHE_DIR  # noqa: SIM300
     assert said == []
     assert not (tmp_path / "compiled").exists()
+
+
+def test_every_file_that_the_compiled_step_is_made_of_names_its_folder():
+    here = Path(fast_compiling.__file__)
+    for name in SOURCES:
+        tree = ast.parse(here.with_name(name).read_text(encoding="utf-8"))
+        taken = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        ours = {f"{each.split('.')[-1]}.py" for each in taken if each.startswith("anima.")}
+        assert ours - {here.name} <= set(SOURCES)

@@ -4,6 +4,8 @@ Rows are carried as they are, so every anchor, every citation and every seal sta
 encrypted ledger need not be unlocked.
 """
 
+import contextlib
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +20,7 @@ from anima.memory.crypto import Cipher, Secret
 from anima.memory.keys import KeyFile
 from anima.memory.ledgers.ledger import (
     PAGE,
+    REMEDY,
     Change,
     Entry,
     Ledger,
@@ -27,16 +30,21 @@ from anima.memory.ledgers.ledger import (
     remove,
 )
 from anima.memory.line import ERASE, content_of, header_of, parse_header
+from anima.memory.sealing import seal_path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repaired:
-    """What a repair kept, whose contents are lost, why it ended, and where the damaged file is."""
+    """What a repair kept, whose contents are lost, why it ended, and where the damaged file is.
+
+    `gone` says that nothing of it could be read, and that no ledger is left in its place.
+    """
 
     kept: int
     lost: tuple[int, ...]
     reason: str
     aside: Path
+    gone: bool = False
 
 
 def convert(source: Path, target: Path) -> int:
@@ -66,12 +74,16 @@ def repair(
     """Keep what holds of a damaged ledger: its lines up to the first that does not follow.
 
     A line whose content alone is damaged stays in the chain, with a record that its content is
-    lost. The damaged file is moved to `aside` as it is. Raises UsageError where nothing is damaged,
-    MemoryLocked, BusyError, StorageError, and CorruptStateError where not even the beginning can
-    be read.
+    lost. The damaged file is moved to `aside` as it is; where not even its beginning can be read,
+    its keys and its seal go with it, and no ledger is left. Raises UsageError where nothing is
+    damaged, MemoryLocked, BusyError, StorageError, and CorruptStateError where the keys are.
     """
     if aside.exists():
         raise UsageError(f"{aside} is there already: name another file for the damaged memory.")
+    reason = _unreadable(path)
+    if reason and not _filled_up(path, aside):
+        _set_aside(path, aside)
+        return Repaired(kept=0, lost=(), reason=reason, aside=aside, gone=True)
     rescued = path.with_name(f".repaired-{path.name}")
     remove(rescued)
     with opened(path, Change) as old:
@@ -84,13 +96,65 @@ def repair(
         raise UsageError(f"{path} is not damaged: its {walk.count} lines are as they were written.")
     with storage(path):
         make_folder(aside.parent)
-        path.replace(aside)
+        if not reason:  # else it is there already, as it was before it was filled up
+            path.replace(aside)
         rescued.replace(path)
         sync_folder(path.parent)
     _record_losses(path, rescue.lost, clock, secret)
     return Repaired(
         kept=walk.count, lost=tuple(sorted(rescue.lost)), reason=rescue.reason, aside=aside
     )
+
+
+def _unreadable(path: Path) -> str:
+    """Why not even what a ledger says of itself can be read; empty where it can."""
+    try:
+        with opened(path, Change) as ledger:
+            ledger.meta()
+    except CorruptStateError as error:
+        return _cause(error)
+    return ""
+
+
+def _cause(error: CorruptStateError) -> str:
+    """What is damaged, without the advice to repair it."""
+    return str(error).removesuffix(REMEDY).rstrip()
+
+
+def _filled_up(path: Path, aside: Path) -> bool:
+    """Whether a file that was cut off can be read, once it is as long again as it says it is.
+
+    It is copied to `aside` before.
+    """
+    if kind_of(path) != "sqlite":
+        return False
+    from anima.memory.ledgers.sqlite_ledger import fill_up
+
+    make_folder(aside.parent)
+    with storage(aside):
+        shutil.copyfile(path, aside)
+        aside.chmod(0o600)
+        fill_up(path)
+    return not _unreadable(path)
+
+
+def _set_aside(path: Path, aside: Path) -> None:
+    """Move a ledger away with its keys and its seal, so that a new one can begin in its place."""
+    make_folder(aside.parent)
+    with storage(path):
+        if aside.exists():
+            path.unlink()
+        else:
+            path.replace(aside)
+    remove(path)
+    beside = {
+        keys.path_beside(path): keys.path_beside(aside),
+        seal_path(path): aside.with_suffix(".seal.json"),
+    }
+    for source, target in beside.items():
+        with storage(source), contextlib.suppress(FileNotFoundError):
+            source.replace(target)
+    sync_folder(path.parent)
 
 
 class _Rescue:
@@ -112,7 +176,7 @@ class _Rescue:
                     self.lost.discard(header.target)
                 yield entry if whole else replace(entry, content=None)
         except CorruptStateError as error:
-            self.reason = str(error)
+            self.reason = _cause(error)
 
     def _holds(self, entry: Entry) -> bool:
         try:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from anima.errors import BusyError, CorruptStateError, UsageError
 from anima.home import make_folder, storage, sync_folder
@@ -185,11 +185,14 @@ def hold(path: Path) -> Iterator[None]:
         lock.release()
 
 
+REMEDY: Final = (
+    "anima memory repair keeps what is whole of it; or put a copy of the file in its place."
+)
+
+
 def corrupt(place: Path, reason: object) -> CorruptStateError:
     """The error for a file that is not what it should be."""
-    return CorruptStateError(
-        f"{place} is damaged ({reason}). Go back to a copy, or keep what is whole with a repair."
-    )
+    return CorruptStateError(f"{place} is damaged ({reason}). {REMEDY}")
 
 
 def checked_entry(place: Path, row: Iterable[object]) -> Entry:

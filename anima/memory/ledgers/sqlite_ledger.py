@@ -5,16 +5,21 @@ needs no shared memory, and cannot meet the checkpoint race of two connections i
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from anima.errors import AnimaError, BusyError, StorageError
 from anima.memory.ledgers.ledger import PAGE, Change, Entry, checked_entry, corrupt
 
 _FRESH_PAGES: Final = 1
 """Pages of a file in which no table was made yet."""
+
+_MAGIC = b"SQLite format 3\x00"
+_HEADER = 100
+_MOST_FILLED = 2**40  # bytes; a header that asks for more is damaged itself
 
 _PRAGMAS = (
     "PRAGMA locking_mode = EXCLUSIVE",
@@ -42,6 +47,21 @@ _REFUSED = {
 }
 _DAMAGED_READS = {sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 _HELD = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def fill_up(path: Path) -> None:
+    """Make a file that was cut off as long as its header says, so that what is left can be read.
+
+    Source: the SQLite file format, sections 1.3.2 and 1.3.8.
+    """
+    with path.open("r+b") as file:
+        header = file.read(_HEADER)
+        if len(header) < _HEADER or not header.startswith(_MAGIC):
+            return
+        size, pages = int.from_bytes(header[16:18]), int.from_bytes(header[28:32])
+        whole = (65536 if size == 1 else size) * pages
+        if file.seek(0, os.SEEK_END) < whole <= _MOST_FILLED:
+            file.truncate(whole)
 
 
 class SqliteLedger:
@@ -81,11 +101,7 @@ class SqliteLedger:
     def entries(self, first: int = 1) -> Iterator[Entry]:
         while True:
             with self._translated():
-                rows = self._connection.execute(
-                    "SELECT seq, header, digest, anchor, content FROM entries "
-                    "WHERE seq >= ? ORDER BY seq LIMIT ?",
-                    (first, PAGE),
-                ).fetchall()
+                rows = self._page(first)
             if not rows:
                 return
             for row in rows:
@@ -94,6 +110,21 @@ class SqliteLedger:
                     raise corrupt(self.place, f"row {entry.seq} comes after row {first - 1}")
                 first = entry.seq + 1
                 yield entry
+
+    def _page(self, first: int) -> list[tuple[Any, ...]]:
+        """The rows from a number on, as many as can be read; raises where the first cannot."""
+        rows: list[tuple[Any, ...]] = []
+        try:
+            for row in self._connection.execute(
+                "SELECT seq, header, digest, anchor, content FROM entries "
+                "WHERE seq >= ? ORDER BY seq LIMIT ?",
+                (first, PAGE),
+            ):
+                rows.append(row)
+        except sqlite3.DatabaseError:
+            if not rows:
+                raise
+        return rows
 
     def write(self, change: Change) -> None:
         with self._translated(), self._transaction() as connection:
