@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
 _CLOSED_PIPE = 141
 
+_OURS = {
+    "is not a valid integer": "is no whole number",
+    "is not a valid float": "is no number",
+}
+
 
 @click.group(
     cls=flags.Commands,
@@ -308,9 +313,7 @@ def _run(arguments: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.ClickException as error:
-        return _fail(
-            f"{error.format_message()}\nanima --help shows what there is.", error.exit_code
-        )
+        return _fail(f"{_in_words(error)}\n{_help_for(error)}", error.exit_code)
     except AnimaError as error:
         if isinstance(error, Interrupted):
             _end_line()
@@ -322,6 +325,20 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(f"this is a bug: {what}. ANIMA_DEBUG=1 shows where it happened.", 1)
+
+
+def _in_words(error: click.ClickException) -> str:
+    """What click says, without the words of programmers."""
+    text = error.format_message()
+    for theirs, ours in _OURS.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+def _help_for(error: click.ClickException) -> str:
+    """Where to read on: the help of the very command that was meant."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{ctx.command_path if ctx else 'anima'} --help shows what there is."
 
 
 def _fail(message: str, code: int) -> int:

@@ -84,7 +84,7 @@ class ChainBroken(CorruptStateError):
     def __init__(self, seq: int, reason: str) -> None:
         super().__init__(
             f"Line {seq} of the memory is not what was written: {reason}. The lines before it are "
-            "whole; go back to a copy, or keep those with a repair."
+            "whole: anima memory repair keeps those; or go back to a copy."
         )
         self.seq, self.reason = seq, reason
 
@@ -94,8 +94,8 @@ class TailMissing(CorruptStateError):
 
     def __init__(self, expected: int, found: int) -> None:
         super().__init__(
-            f"The memory says that it has {expected} lines, and {found} are there. Go back to a "
-            "copy, or keep those that are there with a repair."
+            f"The memory says that it has {expected} lines, and {found} are there. anima memory "
+            "repair keeps those; or go back to a copy."
         )
         self.expected, self.found = expected, found
 
@@ -110,7 +110,8 @@ class MemoryLocked(StateError):
     def __init__(self) -> None:
         super().__init__(
             "The memory is encrypted, and it could not be unlocked with what was given. Give its "
-            "passphrase or its key file."
+            "passphrase (typed at a terminal, or ANIMA_MEMORY_PASSPHRASE) or its key file "
+            "(--key-file of anima memory, or ANIMA_MEMORY_KEY_FILE)."
         )
 
 

@@ -179,4 +179,6 @@ def _refusal(path: Path, error: OSError, remedy: str) -> str:
         return f"The disk is full: {path} could not be written. Free some space; what was saved before is safe."
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{path} cannot be written ({error.strerror}). {remedy}"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
+        return f"{path} cannot be used ({error.strerror}). {remedy}"
     return f"{path}: {error.strerror or error}."

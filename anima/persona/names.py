@@ -20,6 +20,7 @@ from anima.persona import session as session_files
 NAMES = "names.json"
 LONGEST = 80
 
+_LISTED = 5  # names that an error lists
 _LOCK = ".names.lock"
 _PATIENCE = 5.0  # seconds; whoever writes holds the lock for milliseconds
 _LIKE_AN_ID = re.compile(r"\d+(-\d*(-[0-9a-f]*)?)?")
@@ -36,7 +37,7 @@ def names(home: Home, persona: str) -> dict[str, str]:
 
 
 def find_session(home: Home, persona: str, word: str) -> str:
-    """The id of the session with this name, this id, or the only one whose id begins so.
+    """The id of the session with this name, this id, or the only one whose id or name begins so.
 
     Needs no lock. Raises StateError that names the candidates or the nearest name.
     """
@@ -109,10 +110,24 @@ def find(folder: Path, word: str) -> str:
     except StateError as error:
         if damage is not None:
             raise damage from error
-        near = difflib.get_close_matches(word, [known[each] for each in there if each in known], 1)
-        if not near:
-            raise
-        raise StateError(f"{error} Did you mean the one named {near[0]!r}?") from error
+        named = {each: known[each] for each in there if each in known}
+        if begun := _begun(named, word):
+            return begun
+        raise StateError(f"{error}{_hint(named, word)}") from error
+
+
+def _begun(named: Mapping[str, str], word: str) -> str | None:
+    """The only session whose name begins with a word; None where several do, or none."""
+    found = [session for session, name in named.items() if _folded(name).startswith(_folded(word))]
+    return found[0] if len(found) == 1 and word.strip() else None
+
+
+def _hint(named: Mapping[str, str], word: str) -> str:
+    """The name that was probably meant, else the newest names there are."""
+    newest = [named[session] for session in sorted(named, reverse=True)]
+    if near := difflib.get_close_matches(word, newest, 1):
+        return f" Did you mean the one named {near[0]!r}?"
+    return f" Names: {', '.join(map(repr, newest[:_LISTED]))}." if newest else ""
 
 
 def _give_way(folder: Path, known: dict[str, str], session: str, chosen: str) -> None:

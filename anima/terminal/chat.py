@@ -324,9 +324,12 @@ class Chat:
         if isinstance(event, Recalled):
             if event.lines:
                 self.screen.note(turns.recalled(event, self.width))
-        elif remark := turns.replaced(event):
+        elif remark := turns.replaced(event, self._remembered):
             self._show_figures()
             self._note(remark)
+
+    def _remembered(self, seq: int) -> str:
+        return self.runtime.memory.line(seq).text
 
     def _show_aloud(self, event: Event, from_inside: aloud.Aloud) -> None:
         """Token by token with what was active there; the reply stands whole below."""

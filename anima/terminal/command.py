@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from anima.events import Event, Replied
 from anima.home import Home
 from anima.terminal.keyboard import Choice
+from anima.terminal.layout import wrapped
 from anima.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Host(Protocol):
 Handler = Callable[[Host, str], None]
 Complete = Callable[[Host, str], Sequence[Choice]]
 """What could stand where the argument is being typed; must not wait for the model."""
+
+
+def say(host: Host, text: str) -> None:
+    """Show what a person asked to see, its lines broken at words where the window ends."""
+    host.screen.say("\n".join(wrapped(text, host.width)))
 
 
 def last_word(argument: str) -> str:

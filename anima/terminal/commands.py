@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Sequence
 
 from anima.errors import UsageError
-from anima.terminal.command import Command, Host
+from anima.terminal.command import Command, Host, say
 from anima.terminal.commands_memory import MEMORY
 from anima.terminal.commands_prism import PRISM
 from anima.terminal.commands_replies import REPLIES
@@ -83,16 +83,16 @@ def _names() -> list[Choice]:
 
 
 def _help(host: Host, argument: str) -> None:
+    width = min(host.width, _WIDEST)
     if argument:
         command = find(argument if argument.startswith("/") else f"/{argument}")
-        lines = [command.help, *command.details.splitlines()]
-        if command.aliases:
-            lines.insert(1, f"The same: {', '.join(command.aliases)}")
-        host.screen.say("\n".join([command.usage, *(f"  {line}" for line in lines)]))
+        also = [f"The same: {', '.join(command.aliases)}"] if command.aliases else []
+        about = [command.help, *also, " ".join(command.details.splitlines())]
+        lines = (line for text in about if text for line in wrapped(text, max(1, width - 2)))
+        say(host, "\n".join([command.usage, *(f"  {line}" for line in lines)]))
         return
-    width = min(host.width, _WIDEST)
     table = listing([(command.usage, command.help) for command in COMMANDS], width)
-    host.screen.say("\n".join([*table, "", *wrapped(_KEYS, width)]))
+    say(host, "\n".join([*table, "", *wrapped(_KEYS, width)]))
 
 
 def _help_words(host: Host, argument: str) -> Sequence[Choice]:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from anima.errors import UsageError
 from anima.terminal import looking
-from anima.terminal.command import Command, Host, words
+from anima.terminal.command import Command, Host, say, words
 from anima.terminal.keyboard import Choice
-from anima.terminal.layout import wrapped
 from anima.terminal.screen import columns, shortened
 from anima.terminal.turns import count
 
@@ -34,7 +33,7 @@ def _memory(host: Host, argument: str) -> None:
     ]
     last = memory.peek(_LAST)
     lines = ["", *looking.remembered([_row(line) for line in last], host.width)] if last else []
-    host.screen.say("\n".join([*columns(rows), *lines]))
+    say(host, "\n".join([*columns(rows), *lines]))
 
 
 def _sealed(memory: "Memory") -> str:
@@ -60,7 +59,7 @@ def _verify(host: Host, memory: "Memory") -> None:
         "differs": "ANOTHER LINE stands where the seal has its last one: it was rewritten.",
         "missing": "The seal speaks of MORE RECORDS than there are.",
     }[found.pinned]
-    host.screen.say("\n".join(wrapped(f"{told} {pinned}", host.width)))
+    say(host, f"{told} {pinned}")
 
 
 def _recall(host: Host, argument: str) -> None:
@@ -69,17 +68,17 @@ def _recall(host: Host, argument: str) -> None:
     reply = host.runtime.memory.ask(argument, _FOUND, explain=True)
     if reply.abstained:
         nearest = " The nearest lines:" if reply.hits else ""
-        host.screen.say(f"The memory does not know that.{nearest}")
+        say(host, f"The memory does not know that.{nearest}")
     if reply.hits:
         rows = [{**_row(hit.line), "score": hit.score} for hit in reply.hits]
-        host.screen.say("\n".join(looking.remembered(rows, host.width)))
+        say(host, "\n".join(looking.remembered(rows, host.width)))
 
 
 def _remember(host: Host, argument: str) -> None:
     if not argument.strip():
         raise UsageError("Say what to remember: /remember TEXT")
     made = host.runtime.remember(argument)
-    host.screen.say("\n".join(wrapped(looking.made(made), host.width)))
+    say(host, looking.made(made))
 
 
 def _forget(host: Host, argument: str) -> None:
@@ -89,25 +88,21 @@ def _forget(host: Host, argument: str) -> None:
     memory = host.runtime.memory
     line = memory.line(_numbered(chosen))
     told = f"#{line.seq} “{shortened(line.text, 60)}”"
-    if flags == ["--erase"]:
-        host.screen.say(
-            "\n".join(
-                wrapped(
-                    f"{told} would be erased for good; its anchor stays, so that the chain goes on "
-                    "verifying. What was said in conversations stays in their own files. To do it: "
-                    f"/forget {line.seq} --erase yes",
-                    host.width,
-                )
-            )
+    if flags == ["--erase"] and line.kind == "line":  # a record refuses at once, unasked
+        say(
+            host,
+            f"{told} would be erased for good; its anchor stays, so that the chain goes on "
+            "verifying. What was said in conversations stays in their own files. To do it: "
+            f"/forget {line.seq} --erase yes",
         )
         return
     if flags:
         memory.erase(line.seq)
-        host.screen.say(f"Erased: #{line.seq}. The chain goes on verifying.")
+        say(host, f"Erased: #{line.seq}. The chain goes on verifying.")
         return
     memory.forget(line.seq)
     again = f"It stays in the chain; /forget {line.seq} --erase erases what it says."
-    host.screen.say("\n".join(wrapped(f"Not recalled any more: {told}. {again}", host.width)))
+    say(host, f"Not recalled any more: {told}. {again}")
 
 
 def _numbered(chosen: str) -> int | str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from anima.errors import SteeringError, UsageError
 from anima.terminal import looking
-from anima.terminal.command import Command, Host
+from anima.terminal.command import Command, Host, say
 from anima.terminal.keyboard import Choice
 from anima.terminal.layout import wrapped
 from anima.terminal.turns import percent
@@ -25,16 +25,12 @@ _EXAMPLE = "/steer rain at night 0.1"
 def _mode(host: Host, argument: str) -> None:
     prism = host.runtime.prism
     if not argument:
-        _say(host, f"{in_words(prism)} /modes lists all.")
+        say(host, f"{in_words(prism)} /modes lists all.")
         return
     before = _name(prism)
     name, strength = _with_strength(argument)
     prism.set(name, strength)
     _aside(host, in_words(prism, before))
-
-
-def _say(host: Host, text: str) -> None:
-    host.screen.say("\n".join(wrapped(text, host.width)))
 
 
 def _aside(host: Host, text: str) -> None:
@@ -89,7 +85,7 @@ def _modes(host: Host, argument: str) -> None:
     cards = prism.modes()
     lines = looking.modes(cards, prism.mode.split("+"), host.width)
     now = wrapped(in_words(prism), host.width) if cards else []
-    host.screen.say("\n".join([*lines, *now]))
+    say(host, "\n".join([*lines, *now]))
 
 
 def _mode_words(host: Host, argument: str) -> Sequence[Choice]:
@@ -126,9 +122,9 @@ def _steer(host: Host, argument: str) -> None:
 def _steers(host: Host, prism: "Prism") -> None:
     found = prism.steers()
     if not found:
-        _say(host, f"Nothing is pushed by hand. To push a feature: {_EXAMPLE}")
+        say(host, f"Nothing is pushed by hand. To push a feature: {_EXAMPLE}")
         return
-    host.screen.say("\n".join([*looking.by_hand(found, host.width), "/steer off [WHAT] ends it."]))
+    say(host, "\n".join([*looking.by_hand(found, host.width), "/steer off [WHAT] ends it."]))
 
 
 def _steer_off(host: Host, prism: "Prism", what: str) -> None:
@@ -210,11 +206,11 @@ def _features(host: Host, argument: str) -> None:
         return
     found = prism.firing()
     if not found:
-        host.screen.say("No feature was active on the last turn.")
+        say(host, "No feature was active on the last turn.")
         return
     head = "On the last turn, each at its strongest (100% is the most ever measured):"
     lines = [*wrapped(head, host.width), *looking.firing(found, host.width)]
-    host.screen.say("\n".join(lines))
+    say(host, "\n".join(lines))
 
 
 def _search(host: Host, prism: "Prism", text: str) -> None:
@@ -236,7 +232,7 @@ def _search(host: Host, prism: "Prism", text: str) -> None:
     ]
     more = len(found) - len(rows)
     rest = [f"… and {more} more: add a word."] if more else []
-    host.screen.say("\n".join([*looking.features(rows, host.width), *rest]))
+    say(host, "\n".join([*looking.features(rows, host.width), *rest]))
 
 
 def _features_words(host: Host, argument: str) -> Sequence[Choice]:
@@ -257,13 +253,13 @@ def _why(host: Host, argument: str) -> None:
         lines += wrapped(f"{bound} at the least.", host.width)
     if prism.book is None:
         lines.append("This model has no SAE here, so there are no features to show.")
-        host.screen.say("\n".join(lines))
+        say(host, "\n".join(lines))
         return
     try:
         tokens = prism.why(turn)
     except SteeringError as error:
         lines.append(str(error))
-        host.screen.say("\n".join(lines))
+        say(host, "\n".join(lines))
         return
     said = tokens if whole else [each for each in tokens if each.role == "assistant"]
     shown = said if whole else said[:_TOKENS]
@@ -271,7 +267,7 @@ def _why(host: Host, argument: str) -> None:
     if len(tokens) > len(shown):
         number = host.runtime.turns if turn == -1 else turn
         lines.append(f"… /why {number} all shows all {len(tokens)} tokens.")
-    host.screen.say("\n".join(lines))
+    say(host, "\n".join(lines))
 
 
 def _turn(argument: str) -> tuple[int, bool]:

@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 
 from anima.errors import StateError, UsageError
 from anima.terminal import clipboard, comparing
-from anima.terminal.command import Command, Host, words
+from anima.terminal.command import Command, Host, say, words
 from anima.terminal.keyboard import Choice
 from anima.terminal.screen import columns, shortened, shown, typed
 
 
 def _undo(host: Host, argument: str) -> None:
     text = host.runtime.undo()
-    host.screen.say(f"Taken back: {shortened(text)}")
+    say(host, f"Taken back: {shortened(text)}")
 
 
 def _regen(host: Host, argument: str) -> None:
@@ -35,14 +35,14 @@ def _edit(host: Host, argument: str) -> None:
     before = str(runtime.last["text"])
     after, _ = typed(host.edit(before))
     if after == before or not after.strip():
-        host.screen.say("Nothing was changed; the turn stays as it is.")
+        say(host, "Nothing was changed; the turn stays as it is.")
         return
     host.suggest(after)  # whatever goes wrong from here on, it is not typed in vain
     runtime.preview(after)  # raises for a text that does not fit, before anything is taken back
     runtime.undo()
     events = runtime.turn(after)
     host.suggest("")
-    host.screen.say(f"Taken back, and asked anew: {shortened(after)}")
+    say(host, f"Taken back, and asked anew: {shortened(after)}")
     host.stream(events)
 
 
@@ -57,10 +57,10 @@ def _copy(host: Host, argument: str) -> None:
     amount = f"{len(text)} characters"
     if program:
         also = ", and sent to the terminal too" if told else ""
-        host.screen.say(f"Copied {amount} with {program}{also}.")
+        say(host, f"Copied {amount} with {program}{also}.")
     elif told:
         tmux = " (tmux: set -g set-clipboard on)" if os.environ.get("TMUX") else ""
-        host.screen.say(f"Sent {amount} to the terminal, if it lets programs copy{tmux}.")
+        say(host, f"Sent {amount} to the terminal, if it lets programs copy{tmux}.")
     else:
         raise UsageError(
             "There is nothing to copy with: install xclip, xsel, wl-copy or pbcopy, or use a "
@@ -72,9 +72,7 @@ def _system(host: Host, argument: str) -> None:
     runtime = host.runtime
     if argument:
         runtime.set_system(None if argument == "off" else argument)
-    host.screen.say(
-        "There is no system text." if runtime.system is None else f"System: {runtime.system}"
-    )
+    say(host, "There is no system text." if runtime.system is None else f"System: {runtime.system}")
 
 
 def _set(host: Host, argument: str) -> None:
@@ -86,7 +84,7 @@ def _set(host: Host, argument: str) -> None:
     if value and value[0]:
         settings[name] = runtime.set(name, _number(name, value[0]))
     chosen = {name: settings[name]} if name else settings
-    host.screen.say("\n".join(columns([(key, spoken(chosen[key])) for key in chosen])))
+    say(host, "\n".join(columns([(key, spoken(chosen[key])) for key in chosen])))
 
 
 def setting(name: str, known: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from anima.errors import StateError, UsageError
 from anima.home import Home
 from anima.terminal import turns
-from anima.terminal.command import Command, Host
+from anima.terminal.command import Command, Host, say
 from anima.terminal.commands_replies import spoken
 from anima.terminal.keyboard import Choice
 from anima.terminal.layout import listing
@@ -16,22 +16,23 @@ from anima.terminal.screen import columns, shortened
 if TYPE_CHECKING:
     from anima.runtime.loop import Runtime
 
-_LISTED = 12
+_LISTED = 12  # sessions that /load alone shows
+_NARROWEST = 20  # columns for a value of /status, however narrow the window is
 
 
 def _clear(host: Host, argument: str) -> None:
     runtime = host.runtime
     before, had = runtime.session, runtime.turns
     session = runtime.clear()
-    kept = f" The one before is kept: /load {before}" if had and host.kept else ""
-    host.screen.say(f"A new session begins: {session}.{kept}")
+    kept = f"\nThe one before is kept: /load {before}" if had and host.kept else ""
+    say(host, f"A new session begins: {session}.{kept}")
 
 
 def _fork(host: Host, argument: str) -> None:
     runtime = host.runtime
     before = runtime.session
     session = runtime.fork()
-    host.screen.say(f"You go on in a copy, {session}. The one before stays: /load {before}")
+    say(host, f"You go on in a copy, {session}.\nThe one before stays: /load {before}")
 
 
 def _save(host: Host, argument: str) -> None:
@@ -45,7 +46,7 @@ def _save(host: Host, argument: str) -> None:
     names.name_session(host.home, runtime.persona, runtime.session, argument)
     name = names.checked(argument)
     again = f"anima --resume {shlex.quote(name)}"
-    host.screen.say(f"This session is named {name}. It goes on with: {again}")
+    say(host, f"This session is named {name}. It goes on with:\n{again}")
 
 
 def _load(host: Host, argument: str) -> None:
@@ -57,7 +58,7 @@ def _load(host: Host, argument: str) -> None:
     runtime.load(argument)
     for notice in runtime.notices[told:]:
         host.screen.note(notice)
-    host.screen.say(turns.going_on(runtime, name_of(host.home, runtime)))
+    say(host, turns.going_on(runtime, name_of(host.home, runtime)))
 
 
 def _sessions(host: Host, argument: str) -> None:
@@ -67,7 +68,7 @@ def _sessions(host: Host, argument: str) -> None:
     known = _known(host.home, runtime)
     found = sessions(host.home, runtime.persona)
     if not found:
-        host.screen.say("There is no session on disk yet: one begins with its first turn.")
+        say(host, "There is no session on disk yet: one begins with its first turn.")
         return
     rows = []
     for each in found[:_LISTED]:
@@ -77,7 +78,7 @@ def _sessions(host: Host, argument: str) -> None:
         rows.append((each.id, f"{amount}  {title}{here}"))
     more = len(found) - len(rows)
     rest = [f"… and {more} more: anima sessions list"] if more > 0 else []
-    host.screen.say("\n".join([*listing(rows, host.width), *rest, "/load ID or NAME opens one."]))
+    say(host, "\n".join([*listing(rows, host.width), *rest, "/load ID or NAME opens one."]))
 
 
 def _known(home: Home, runtime: "Runtime") -> dict[str, str]:
@@ -117,7 +118,7 @@ def _stats(host: Host, argument: str) -> None:
         ("said", f"{turns.count(figures.tokens_said, 'token')} in {figures.seconds:.1f} s{speed}"),
         ("context", f"{used}/{window} ({used / window:.0%})"),
     ]
-    host.screen.say("\n".join(columns(rows)))
+    say(host, "\n".join(columns(rows)))
 
 
 def _session(host: Host) -> str:
@@ -132,7 +133,8 @@ def _status(host: Host, argument: str) -> None:
             rows.extend((f"{name}.{key}", spoken(inner)) for key, inner in value.items())
         else:
             rows.append((name, spoken(value)))
-    host.screen.say("\n".join(columns([(name, shortened(value)) for name, value in rows])))
+    room = max(_NARROWEST, host.width - max(len(name) for name, _ in rows) - 2)
+    say(host, "\n".join(columns([(name, shortened(value, room)) for name, value in rows])))
 
 
 SESSIONS: tuple[Command, ...] = (

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from anima.terminal.screen import Screen
 
 
+_ALSO = {"ls": "list", "remove": "rm", "delete": "rm"}
+"""Words that mean a command where a group has that one, and none of their own."""
+
+
 class Commands(click.Group):
     """A group whose unknown words name the nearest command, and the way to send a text."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and _ALSO.get(args[0]) in self.commands:
+            args = [_ALSO[args[0]], *args[1:]]
         unknown = args and args[0] not in self.commands and not args[0].startswith("-")
         if unknown and not ctx.resilient_parsing:  # a shell that completes wants no error
             raise click.UsageError(_no_command(args[0], sorted(self.commands), ctx), ctx)
@@ -118,7 +124,9 @@ running = _stacked(
 )
 replying = _stacked(
     _flag("--seed", type=int, metavar="N", help="The seed of the first reply."),
-    _flag("--max-tokens", type=int, metavar="N", help="The longest reply."),
+    _flag(
+        "--max-tokens", type=int, metavar="N", help="The longest reply, in tokens; 512 by default."
+    ),
     _flag("--temperature", type=float, metavar="T", help="0 is greedy; higher is more varied."),
     _flag("--system", metavar="TEXT", help="A text that the model reads first."),
     _flag(

@@ -1,4 +1,4 @@
-"""What `anima doctor` looks at: packages, device, model, personas, files, settings, terminal.
+"""What `anima doctor` looks at: packages, device, model, personas, memories, files, settings.
 
 With --check it runs the model too. It changes and locks nothing, and goes on where something is broken: that is what it is for.
 """
@@ -23,6 +23,7 @@ from anima.home import Home
 from anima.version import __version__
 
 if TYPE_CHECKING:
+    from anima.memory import Verdict
     from anima.trunk.conformance import Case
 
 _SHOWN_FIRST = ("torch", "transformers", "tokenizers", "sae-lens", "rich", "prompt-toolkit")
@@ -59,6 +60,7 @@ def examine(
         ("device", partial(_device, settings)),
         ("model", partial(_model, home, settings)),
         ("personas", partial(_personas, home)),
+        ("memory", partial(_memories, home)),
         ("dreams", partial(_dreams, home)),
         ("files", partial(_files, home)),
         ("space", partial(_space, home)),
@@ -238,6 +240,36 @@ def _personas(home: Home) -> Iterator[Finding]:
             yield _good(f"persona {name}", "whole")
     if not names:
         yield _good("personas", "none yet; the first chat makes one")
+
+
+def _memories(home: Home) -> Iterator[Finding]:
+    """Whether a copy of each memory is whole; of an encrypted one the chain is looked at alone."""
+    from anima.memory import check
+    from anima.persona import lock, personas
+    from anima.runtime.remembering import ledger_of
+
+    for name in personas(home):
+        subject, folder = f"memory of {name}", home.persona(name)
+        if not any(folder.glob("memory.*")):
+            continue
+        copy = folder
+        try:
+            with lock.copied(folder) as copy:
+                yield _verdict(subject, check(ledger_of(copy)))
+        except AnimaError as error:
+            # The copy is gone: what it is a copy of is to be mended.
+            yield _bad(subject, str(error).replace(str(copy), str(folder)))
+
+
+def _verdict(subject: str, found: "Verdict") -> Finding:
+    from anima.terminal.memory_reports import records
+
+    if found.broken is not None:
+        remedy = "anima memory repair keeps what is whole of it."
+        return _bad(subject, f"broken at record {found.broken}: {found.reason}. {remedy}")
+    if found.pinned in ("differs", "missing"):
+        return _bad(subject, "not as its seal says: anima memory verify says how.")
+    return _good(subject, f"whole, {records(found.count)}")
 
 
 def _dreams(home: Home) -> Iterator[Finding]:

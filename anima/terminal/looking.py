@@ -13,7 +13,7 @@ from anima.terminal.wrapping import cells
 
 if TYPE_CHECKING:
     from anima.runtime.prism import Firing, ModeCard, WhyToken
-    from anima.steering import PushRecord
+    from anima.steering.trace import PushRecord
 
 NARROW = 72
 """Columns below which a table becomes paragraphs."""

@@ -30,7 +30,8 @@ from anima.terminal.signals import Signals
 from anima.terminal.waking import Waking
 
 if TYPE_CHECKING:
-    from anima.runtime.loop import Runtime, Turning
+    from anima.runtime.loop import Runtime
+    from anima.runtime.talk import Turning
 
 Output = Literal["text", "json", "jsonl"]
 

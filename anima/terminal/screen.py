@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from anima.errors import StorageError
+from anima.terminal.ink import Span
 
 if TYPE_CHECKING:
     from anima.terminal.markdown import MarkdownStream
+    from anima.terminal.wrapping import Wrapping
 
 UNKNOWN_WIDTH = 80
 """Columns, where no terminal says how many it has."""
@@ -85,6 +87,7 @@ class Screen:
         self._line_open = False
         self._asides: list[str] = []
         self._murmured = ""
+        self._wrapping: Wrapping | None = None
 
     @property
     def watched(self) -> bool:
@@ -97,19 +100,36 @@ class Screen:
 
     def murmur(self, label: str, text: str) -> None:
         """Stream a piece of what may be overlooked, dim, after its label; `hush` ends it."""
-        if label != self._murmured:
+        if self._wrapping is None or label != self._murmured:
             self.hush()
             self.end_answer()
             self._murmured = label
+            self._wrapping = self._dimly()
             text = f"{label}: {text.lstrip()}"
-        said = shown(text)
-        self._write(self._err, click.style(said, dim=True) if self._color else said)
+        first, *more = shown(text).split("\n")
+        self._wrapping.put(Span(first))
+        for line in more:
+            self._wrapping.end()
+            self._wrapping.begin()
+            self._write(self._err, "\n")
+            self._wrapping.put(Span(line))
 
     def hush(self) -> None:
         """End what was murmured, if anything was."""
-        if self._murmured:
-            self._murmured = ""
+        if self._wrapping is not None:
+            self._wrapping.end()
+            self._murmured, self._wrapping = "", None
             self._write(self._err, "\n")
+
+    def _dimly(self) -> "Wrapping":
+        """Words into dim lines on `err`, broken where its window ends."""
+        from anima.terminal.wrapping import Wrapping
+
+        def write(span: Span) -> None:
+            dim = self._color and not span.text.isspace()
+            self._write(self._err, click.style(span.text, dim=True) if dim else span.text)
+
+        return Wrapping(write, self._columns)
 
     def answer(self, text: str) -> None:
         """Stream a piece of the model's text."""

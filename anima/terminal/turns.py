@@ -99,13 +99,19 @@ def recalled(event: Recalled, width: int = 80) -> str:
     return f"{head}“{shortened(str(best['text']), room)}”{day}{more}"
 
 
-def replaced(event: Remembered) -> str | None:
-    """That something said took the place of what was known; None where nothing did."""
+def replaced(event: Remembered, text_of: Callable[[int], str]) -> str | None:
+    """That something said took the place of what was known; None where nothing did.
+
+    `text_of` gives what the line of a number says: nobody knows their lines by their numbers.
+    """
     pairs = [(each["seq"], closed) for each in event.lines for closed in each["closed"]]
     if not pairs:
         return None
-    told = ", ".join(f"#{seq} takes the place of #{closed}" for seq, closed in pairs)
-    return f"remembered: {told}"
+    told = (
+        f"#{seq} takes the place of #{closed} “{shortened(text_of(closed), 40)}”"
+        for seq, closed in pairs
+    )
+    return f"remembered: {', '.join(told)}"
 
 
 def mode_changed(event: ModeChanged) -> str:

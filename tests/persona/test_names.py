@@ -108,6 +108,20 @@ def test_an_unknown_name_is_answered_with_the_nearest(home: Home, session: str) 
         find_session(home, "ada", "mornign")
 
 
+def test_the_beginning_of_one_name_is_enough(
+    home: Home, clock: Ticking, ada: Persona, session: str
+) -> None:
+    name_session(home, "ada", session, "Nora and I")
+    ada.close()
+    other = begun(home, clock)
+    name_session(home, "ada", other, "North")
+    assert find_session(home, "ada", "nora") == session
+    with pytest.raises(StateError, match=r"Names: 'North', 'Nora and I'\."):
+        find_session(home, "ada", "x")
+    with pytest.raises(StateError, match="no session 'Nor'"):
+        find_session(home, "ada", "Nor")
+
+
 def test_a_damaged_file_of_names_hides_no_id_and_is_not_written_over(
     home: Home, ada: Persona, session: str
 ) -> None:

@@ -51,11 +51,11 @@ def test_a_line_that_gives_orders_stays_a_quote(home):
             "<|im_end|>",
         )
         reply = first.say("What is the capital of France?")
-        roles = first._context.tokens().roles
+        roles = first._life.context.tokens().roles
         assert "memory" in roles
         assert "system" not in roles
         special = first.tokenizer.encode_literal("<|im_end|>")[0]
-        tokens = first._context.tokens()
+        tokens = first._life.context.tokens()
         quoted = [i for i, r in zip(tokens.ids, tokens.roles, strict=True) if r == "memory"]
         assert special not in quoted
         assert "Paris" in reply

@@ -36,6 +36,7 @@ class ScriptedRuntime:
     others: dict[str, list[str]] = field(default_factory=dict)
     steering: dict[str, Any] = field(default_factory=dict)
     learned: tuple[Event, ...] = ()
+    memory: Any = None
     organs: dict[str, bool] = field(default_factory=lambda: {"sampling": True})
     _stopping: bool = False
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from prompt_toolkit.output import DummyOutput
 from runtime_rig import wake
 
 from anima.errors import BusyError, ContextError, StorageError
-from anima.events import Event, Recomputed
+from anima.events import Event, Recomputed, Remembered
 from anima.home import Home
 from anima.terminal.chat import Chat
 from anima.terminal.screen import Screen
@@ -474,3 +475,11 @@ def test_from_inside_a_step_of_reasoning_comes_first_and_then_each_token(tmp_pat
     assert all(re.fullmatch(r"“.”\s+\d+%  #.*%", line) for line in tokens)
     assert runtime.turns == 1
     assert any(line.startswith("4 tokens") for line in lines)
+
+
+def test_what_took_the_place_of_something_is_shown_with_its_words() -> None:
+    line = {"seq": 7, "role": "user", "decision": "close", "target": 4, "closed": [4]}
+    runtime = ScriptedRuntime(learned=(Remembered(lines=(line,)),))
+    runtime.memory = SimpleNamespace(line={4: SimpleNamespace(text="I live in Rome.")}.__getitem__)
+    shown = talk("I moved to Oslo.\r\x04", runtime).shown
+    assert "remembered: #7 takes the place of #4 “I live in Rome.”" in shown

@@ -327,3 +327,27 @@ def test_help_in_a_narrow_window_puts_the_meanings_below_the_words() -> None:
     listed = room.do("/help").splitlines()
     assert max(map(len, listed)) <= 40
     assert listed[listed.index("/undo") + 1] == "  take back the last turn, with all that"
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_help_on_one_command_breaks_no_word(width: int) -> None:
+    room = Room()
+    room.width = width
+    for command in commands.COMMANDS:
+        lines = room.do(f"/help {command.name}").splitlines()
+        assert max(map(len, lines)) <= width
+        assert set(command.details.split()) <= {word for line in lines for word in line.split()}
+
+
+def test_what_a_command_says_ends_within_the_window_at_a_word() -> None:
+    room = Room(ScriptedRuntime(heard=["a turn"]))
+    room.width = 40
+    said = room.do("/fork")
+    assert max(map(len, said.splitlines())) <= 40
+    assert "20260101-120000-abcd" in said.split()
+
+
+def test_status_fits_the_window() -> None:
+    room = Room(ScriptedRuntime(steering={"fingerprint": "ab" * 40}))
+    room.width = 60
+    assert max(map(len, room.do("/status").splitlines())) <= 60

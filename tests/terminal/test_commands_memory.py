@@ -140,6 +140,18 @@ def test_forget_erase_asks_first_and_then_leaves_only_the_anchor(
     assert memory.verify().whole
 
 
+@pytest.mark.parametrize("flag", ["", " --erase", " --erase yes"])
+def test_forget_refuses_a_record_at_once_and_says_what_it_is(
+    room: Rooms, memory: Memory, flag: str
+) -> None:
+    memory.put(None, "The door is green.", {})
+    memory.forget(1)
+    here = room()
+    with pytest.raises(UsageError, match=r"#2 is no line that anybody said, but a record .*forget"):
+        here.do(f"/forget 2{flag}")
+    assert here.err.getvalue() == ""
+
+
 def test_why_begins_with_what_was_recalled_with_its_scores(room: Rooms) -> None:
     here = room()
     here.runtime.say("What is my sister called?")
@@ -188,6 +200,9 @@ def test_one_line_says_what_was_recalled_within_the_window() -> None:
 
 def test_only_what_took_the_place_of_something_is_said_of_what_was_remembered() -> None:
     line = {"seq": 7, "anchor": "f" * 64, "role": "user", "decision": "insert", "target": None}
-    assert turns.replaced(Remembered(lines=({**line, "closed": []},))) is None
+    told = {4: "I live in\nthe old house by the harbour, up the stairs."}
+    assert turns.replaced(Remembered(lines=({**line, "closed": []},)), told.__getitem__) is None
     closing = Remembered(lines=({**line, "decision": "close", "closed": [4]},))
-    assert turns.replaced(closing) == "remembered: #7 takes the place of #4"
+    assert turns.replaced(closing, told.__getitem__) == (
+        "remembered: #7 takes the place of #4 “I live in the old house by the harbour,…”"
+    )

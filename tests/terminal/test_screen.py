@@ -177,3 +177,16 @@ def test_what_is_murmured_stands_under_its_name_beside_the_answer() -> None:
     screen.hush()
     assert err.getvalue() == "plan: Look it up.\ndraft: Rome\n"
     assert out.getvalue() == "Rome.\n"
+
+
+def test_what_is_murmured_is_broken_at_words() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    screen = Screen(out, err)
+    for piece in [" First", " look", "ing", *(" up" for _ in range(30)), "\nthen", " done"]:
+        screen.murmur("plan", piece)
+    screen.hush()
+    first, *rest = err.getvalue().splitlines()
+    assert first.startswith("plan: First looking up up")
+    assert max(map(len, (first, *rest))) <= 80
+    assert rest[-1] == "then done"
+    assert err.getvalue().count("up") == 30

@@ -3,6 +3,7 @@
 At start this module imports click and the errors, nothing else.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,42 @@ if TYPE_CHECKING:
     from anima.evaluation.statistics import Estimate
     from anima.terminal.screen import Screen
 
-_OWN = {
-    "locomo": ("recall",), "longmemeval": ("recall",), "encoder": ("recall",),
-    "half": ("recall", "lives"), "lives": ("lives",),
-    "gsm8k": ("think",),
+_FILE, _FOLDER = click.Path(dir_okay=False), click.Path(file_okay=False)
+
+_OWN: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
+    "locomo": (
+        ("recall",), {"type": _FILE, "metavar": "PATH"},
+        "ask the questions of LoCoMo (locomo10.json) instead.",
+    ),
+    "longmemeval": (
+        ("recall",), {"type": _FILE, "metavar": "PATH"},
+        "ask the questions of LongMemEval (longmemeval_s.json) instead.",
+    ),
+    "encoder": (
+        ("recall",), {"multiple": True, "metavar": "NAME"},
+        "what makes vectors of texts; several are compared. 'letters' needs no model.",
+    ),
+    "half": (
+        ("recall", "lives"), {"type": click.Choice(["tune", "report"])},
+        "the wordings to tune on, or those held out for the figures (the default).",
+    ),
+    "lives": (
+        ("lives",), {"type": _FOLDER, "metavar": "FOLDER"},
+        "where lived lives are kept, so that each is lived through once.",
+    ),
+    "gsm8k": (
+        ("think",), {"type": _FILE, "metavar": "PATH"},
+        "ask questions of GSM8K too, from a file of yours.",
+    ),
 }  # fmt: skip
-"""Which evaluations an option of one's own belongs to."""
+"""The options of few evaluations: whose they are, what they take, what they do."""
+
+
+def _own(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_OWN`, each with the evaluations it belongs to in its help."""
+    for name, (owners, takes, does) in reversed(_OWN.items()):
+        command = click.option(f"--{name}", help=f"{', '.join(owners)}: {does}", **takes)(command)
+    return command
 
 
 @click.command("eval")
@@ -37,7 +68,7 @@ _OWN = {
     "--size",
     type=click.Choice(["smoke", "full"]),
     default="smoke",
-    help="A few units, to see that it runs, or all of them.",
+    help="A few units, to see that it runs (the default), or all of them.",
 )
 @click.option("--budget", type=float, metavar="MINUTES", help="Stop after this long; go on later.")
 @click.option("--seed", type=int, default=0, metavar="N", help="The seed of all that is drawn.")
@@ -47,41 +78,7 @@ _OWN = {
     default="sentences",
     help="What judges style: a sentence encoder (fetched once, 35 MB), or words alone.",
 )
-@click.option(
-    "--locomo",
-    type=click.Path(dir_okay=False),
-    metavar="PATH",
-    help="recall: ask the questions of LoCoMo (locomo10.json) instead.",
-)
-@click.option(
-    "--longmemeval",
-    type=click.Path(dir_okay=False),
-    metavar="PATH",
-    help="recall: ask the questions of LongMemEval (longmemeval_s.json) instead.",
-)
-@click.option(
-    "--encoder",
-    multiple=True,
-    metavar="NAME",
-    help="recall: what makes vectors of texts; several are compared. 'letters' needs no model.",
-)
-@click.option(
-    "--half",
-    type=click.Choice(["tune", "report"]),
-    help="recall, lives: the wordings to tune on, or those held out for the figures (the default).",
-)
-@click.option(
-    "--lives",
-    type=click.Path(file_okay=False),
-    metavar="FOLDER",
-    help="lives: where lived lives are kept, so that each is lived through once.",
-)
-@click.option(
-    "--gsm8k",
-    type=click.Path(dir_okay=False),
-    metavar="PATH",
-    help="think: ask questions of GSM8K too, from a file of yours.",
-)
+@_own
 @flags.running
 @flags.home
 @click.pass_context
@@ -132,8 +129,8 @@ def _own_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given and are of few evaluations; UsageError for another one."""
     given = {option: value for option, value in options.items() if value}
     for option in given:
-        if name not in _OWN[option]:
-            owners = " and ".join(f"`anima eval {owner}`" for owner in _OWN[option])
+        if name not in _OWN[option][0]:
+            owners = " and ".join(f"`anima eval {owner}`" for owner in _OWN[option][0])
             raise UsageError(f"--{option} belongs to {owners}, not to {name!r}.")
     return given
 

@@ -25,7 +25,12 @@ _sae = click.option(
     "--sae", "name", metavar="SAE", help="A folder, or RELEASE:ID of sae-lens; else the model's."
 )
 _count = click.option(
-    "-n", "count", type=click.IntRange(min=1), default=20, metavar="N", help="At most so many."
+    "-n",
+    "count",
+    type=click.IntRange(min=1),
+    default=20,
+    metavar="N",
+    help="At most so many; 20 by default.",
 )
 
 
@@ -144,7 +149,7 @@ def features_name(ctx: click.Context, feature: int, label: str, name: str | None
     type=click.IntRange(min=1000),
     default=300_000,
     metavar="N",
-    help="How many tokens to look at.",
+    help="How many tokens to look at; 300,000 by default.",
 )
 @click.option("--neuronpedia", is_flag=True, help="Fetch those that Neuronpedia has instead.")
 @_sae

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 _FIELDS = ("id", "text", "at")
 _count = click.option(
-    "-n", "count", type=click.IntRange(min=1), default=20, metavar="N", help="At most so many."
+    "-n",
+    "count",
+    type=click.IntRange(min=1),
+    default=20,
+    metavar="N",
+    help="At most so many; 20 by default.",
 )
 _at = click.option(
     "--at", metavar="TIME", help="As it was then: ISO 8601, or a date for its first moment."
@@ -52,7 +57,12 @@ def memory() -> None:
     "--batch", type=door.existing_file, metavar="FILE|-", help="Questions, one JSON object a line."
 )
 @click.option(
-    "-k", "count", type=click.IntRange(min=1), default=5, metavar="N", help="So many lines."
+    "-k",
+    "count",
+    type=click.IntRange(min=1),
+    default=5,
+    metavar="N",
+    help="So many lines; 5 by default.",
 )
 @_at
 @click.option("--explain", is_flag=True, help="Show what each score is made of.")
@@ -247,6 +257,7 @@ def _stats(opened: "Memory") -> dict[str, object]:
         "ledger": kind_of(opened.place),
         "bytes": _size(opened.place),
         "encrypted": opened.encrypted,
+        "conversations": "in clear",
         "encoder": getattr(opened, "encoder_name", None),
         "key width": width,
         "head": opened.head,

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from anima.terminal.screen import Screen
 
 T = TypeVar("T")
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 NEW_PASSPHRASE = "ANIMA_MEMORY_NEW_PASSPHRASE"
 

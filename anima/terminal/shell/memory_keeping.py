@@ -150,7 +150,7 @@ def memory_repair(ctx: click.Context, key_file: str | None) -> None:
     """Keep what holds of a damaged memory.
 
     Its records stay up to the first that does not follow from those before it; the damaged ledger
-    is moved into `recovered/` as it is.
+    is moved into `recovered/` as it is. Where nothing of it can be read, an empty memory begins.
     """
     from anima.runtime import rehousing
     from anima.terminal.memory_reports import records
@@ -163,8 +163,14 @@ def memory_repair(ctx: click.Context, key_file: str | None) -> None:
         )
 
     with door.unlocked(repaired, key_file) as done:
-        screen.note(f"Kept {records(done.kept)}.")
-        if done.reason:
+        if done.gone:
+            screen.note(
+                f"Nothing of it can be read: {done.reason} An empty memory begins, in clear; what "
+                "was said is whole in the conversations: anima sessions list."
+            )
+        else:
+            screen.note(f"Kept {records(done.kept)}.")
+        if done.reason and not done.gone:
             screen.note(f"What came after them was damaged: {done.reason}")
         if done.lost:
             lost = ", ".join(f"#{each}" for each in done.lost)

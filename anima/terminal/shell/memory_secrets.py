@@ -38,12 +38,13 @@ def memory_encrypt(
 
     The key comes from a passphrase, which is asked for twice or taken from
     ANIMA_MEMORY_PASSPHRASE, or from a key file: --new-key-file makes one, --key-file takes one that
-    is there. Whoever loses it loses the memory. Conversations are kept in clear as before.
+    is there. Whoever loses it loses the memory. Conversations are kept in clear as before: anima sessions rm removes them.
 
     \b
     anima memory encrypt
     anima memory encrypt --new-key-file ~/anima.key
     """
+    from anima.persona import session as session_files
     from anima.runtime.remembering import PASSPHRASE
     from anima.terminal.memory_reports import records
 
@@ -52,8 +53,18 @@ def memory_encrypt(
             raise UsageError("The memory is encrypted already: anima memory rekey changes its key.")
         secret = door.new_secret(new_key_file, key_file, PASSPHRASE)
         opened.memory.encrypt(secret, kdf=kdf)
-        screen.note(f"Encrypted {records(opened.memory.count)}. Without the secret they are lost.")
-        screen.note("What was said in conversations is kept in clear in their own files.")
+        screen.note(
+            f"Encrypted {records(opened.memory.count)} of the memory: what they say, and their "
+            "vectors. Without the secret they are lost."
+        )
+        folder = opened.persona.folder
+        kept = len(session_files.ids(folder))
+        held = "none yet" if not kept else "1 of them" if kept == 1 else f"{kept} of them"
+        screen.note(
+            f"NOT encrypted: conversations ({held}), kept in clear in "
+            f"{folder / session_files.SESSIONS}. anima sessions list shows them, anima sessions rm ID "
+            "removes one for good."
+        )
 
 
 @click.command("decrypt")

@@ -89,13 +89,15 @@ class _Putting:
         self._said_of_zones = False
 
     def put_all(self, batches: "Iterable[Sequence[Given]]") -> None:
+        whole = False
         try:
             for batch in batches:
                 self.put(batch)
                 self._speak()
+            whole = True
         finally:
             # Also before an error: what was remembered so far stays.
-            if self._count:
+            if self._count or whole:
                 self._screen.note(f"{self._count:,} line{'s' * (self._count != 1)} remembered.")
 
     def put(self, batch: "Sequence[Given]") -> None:

@@ -14,9 +14,10 @@ from anima.terminal import asking, completion, flags
 if TYPE_CHECKING:
     from anima.config import Settings
     from anima.home import Home
-    from anima.prism.build import Built, Workshop
+    from anima.prism.build import Built
     from anima.prism.mode import Mode
     from anima.prism.shelf import Shelf
+    from anima.prism.workshop import Workshop
     from anima.terminal.screen import Screen
 
 _name = click.argument("name", shell_complete=completion.named_modes)
@@ -236,7 +237,7 @@ def mode_import(ctx: click.Context, file: str, yes: bool) -> None:
         screen.error(f"It was made for {found.model}, and is kept for {settings.model}: --model.")
 
 
-@mode.command("remove")
+@mode.command("rm")
 @_name
 @flags.yes
 @flags.model

@@ -69,6 +69,21 @@ def test_all_that_is_wrong_is_found_and_nothing_is_changed(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_memory_that_is_damaged_is_found_with_what_mends_it(
+    anima: Anima, home: Home, lived: Lived
+) -> None:
+    anima("memory", "put", "Ada lives in Rome.", "--persona", "bob")
+    assert problems(anima) == []
+    assert "ok  memory of bob: whole, 1 record\n" in anima("doctor")[1]
+    ledger = home.persona("bob") / "memory.sqlite"
+    ledger.write_bytes(ledger.read_bytes().replace(b"Ada lives", b"Eve lives"))
+    ((subject, text),) = problems(anima)
+    assert (subject, "broken at record 1" in text) == ("memory of bob", True)
+    ledger.write_bytes(b"no ledger")
+    ((_, text),) = problems(anima)
+    assert text.startswith(f"{ledger} is damaged (file is not a database). anima memory repair")
+
+
 def test_a_model_whose_bytes_changed_is_found(anima: Anima, home: Home, lived: Lived) -> None:
     from anima.trunk.manifest import SCHEMA
 

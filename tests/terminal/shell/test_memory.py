@@ -211,9 +211,11 @@ def test_stats_say_what_there_is(anima: Anima, remembered: list[str]) -> None:
     assert found == {
         "lines": 2, "records": 4, "kinds": {"line": 3, "forget": 1}, "roles": {"user": 2},
         "first": "2026-05-01 10:00", "last": "2026-05-03 10:00", "ledger": "sqlite",
-        "encrypted": False, "encoder": None, "key width": None, "sealed": None,
+        "encrypted": False, "conversations": "in clear", "encoder": None, "key width": None,
+        "sealed": None,
     }  # fmt: skip
-    assert "encrypted  no\n" in anima("memory", "stats")[1]
+    shown = " ".join(anima("memory", "stats")[1].split())
+    assert "encrypted no conversations in clear" in shown
 
 
 def test_sql_answers_a_select_and_nothing_else(anima: Anima, remembered: list[str]) -> None:

@@ -112,6 +112,12 @@ def test_a_wrong_line_is_named_and_nothing_of_its_file_is_remembered(
     assert len(texts(anima)) == 3
 
 
+def test_a_file_without_a_line_is_said_to_hold_none(anima: Anima, tmp_path: Path) -> None:
+    assert anima("memory", "put", "--jsonl", rows(tmp_path / "none")) == (
+        0, "", "0 lines remembered.\n"
+    )  # fmt: skip
+
+
 def test_a_text_of_ten_megabytes_is_remembered(anima: Anima, tmp_path: Path) -> None:
     code, _, err = anima(
         "memory", "put", "--jsonl", rows(tmp_path / "in.jsonl", {"text": "long " * 2_000_000})

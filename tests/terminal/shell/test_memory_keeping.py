@@ -6,7 +6,7 @@ import pytest
 from anima.home import Home
 
 from .conftest import Anima
-from .memory_rig import Letters, folder, tampered, texts
+from .memory_rig import Letters, folder, rows, tampered, texts
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 
@@ -49,6 +49,43 @@ def test_repair_keeps_what_holds(anima: Anima, remembered: list[str], home: Home
     assert anima("memory", "verify")[0] == 0
     assert len(texts(anima)) == 2
     assert anima("memory", "list")[2] == ""  # the persona's commit knows the shorter one
+
+
+def test_repair_reads_what_is_left_of_a_ledger_that_was_cut_off(
+    anima: Anima, home: Home, tmp_path: Path
+) -> None:
+    told = [{"text": f"{number}: {'word ' * 40}".strip()} for number in range(200)]
+    anima("memory", "put", "--jsonl", rows(tmp_path / "told.jsonl", *told))
+    ledger = folder(home) / "memory.sqlite"
+    cut = ledger.read_bytes()[: ledger.stat().st_size // 2]
+    ledger.write_bytes(cut)
+    code, out, err = anima("memory", "list")
+    assert (code, "anima memory repair keeps what is whole" in err) == (1, True)
+    code, out, err = anima("memory", "repair")
+    assert code == 0, err
+    assert Path(out.strip()).read_bytes() == cut
+    kept = texts(anima)
+    assert kept == [each["text"] for each in told[: len(kept)]]
+    assert len(kept) > 50
+    assert anima("memory", "verify")[0] == 0
+
+
+def test_repair_begins_anew_where_nothing_can_be_read_and_keeps_what_there_was(
+    anima: Anima, remembered: list[str], home: Home
+) -> None:
+    anima("memory", "seal")
+    (folder(home) / "memory.sqlite").write_bytes(b"no ledger")
+    code, out, err = anima("memory", "repair")
+    assert code == 0
+    assert err.startswith("Nothing of it can be read: ")
+    assert "An empty memory begins" in err
+    aside = Path(out.strip())
+    assert aside.read_bytes() == b"no ledger"
+    assert aside.with_name(f"{aside.name}.key").is_file()
+    assert aside.with_suffix(".seal.json").is_file()
+    assert anima("memory", "verify")[0] == 0
+    anima("memory", "put", "Anew.")
+    assert texts(anima) == ["Anew."]
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "duckdb", "json"])

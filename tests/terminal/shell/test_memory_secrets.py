@@ -17,7 +17,8 @@ pytest.importorskip("cryptography")
 SAID = "Ada lives in Rome with two cats."
 LOCKED = (
     "anima: The memory is encrypted, and it could not be unlocked with what was given. Give its "
-    "passphrase or its key file.\n"
+    "passphrase (typed at a terminal, or ANIMA_MEMORY_PASSPHRASE) or its key file (--key-file of "
+    "anima memory, or ANIMA_MEMORY_KEY_FILE).\n"
 )
 Typed = Callable[..., list[str]]
 
@@ -62,6 +63,9 @@ def test_a_passphrase_from_a_variable_encrypts_and_opens(
     code, out, err = anima("memory", "encrypt")
     assert (code, out) == (0, "")
     assert "correct horse" not in err
+    told = " ".join(err.split())
+    assert "NOT encrypted: conversations (none yet), kept in clear in" in told
+    assert "anima sessions rm ID removes one for good" in told
     assert not in_clear(home)
     assert anima("memory", "export", "-") == (0, before, "")
     assert anima("memory", "encrypt")[0] == 2  # it is already

@@ -131,7 +131,7 @@ def test_a_mode_goes_into_a_file_and_comes_back(anima: Anima, shelf: Shelf, tmp_
     file = tmp_path / "mine.toml"
     assert anima("mode", "export", "dream", str(file), *ON)[:2] == (0, f"{file}\n")
     assert read_mode(file) == shelf.load("dream")
-    code, _, err = anima("mode", "remove", "dream", "--yes", *ON)
+    code, _, err = anima("mode", "rm", "dream", "--yes", *ON)
     assert (code, err) == (0, "Removed dream.\n")
     assert "dream" not in shelf.names()
     code, _, err = anima("mode", "import", str(file), *ON)
@@ -141,6 +141,12 @@ def test_a_mode_goes_into_a_file_and_comes_back(anima: Anima, shelf: Shelf, tmp_
         "It was made for tiny, and is kept for odd/model: --model.\n",
     )
     assert shelf.names()["dream"] == "own"
+
+
+@pytest.mark.parametrize("word", ["remove", "delete"])
+def test_other_words_for_rm_are_known(anima: Anima, shelf: Shelf, word: str) -> None:
+    assert anima("mode", word, "dream", "--yes", *ON)[0] == 0
+    assert "dream" not in shelf.names()
 
 
 def test_an_import_over_a_mode_asks_first(anima: Anima, shelf: Shelf, tmp_path: Path) -> None:
