@@ -18,7 +18,7 @@ def test_what_answers_a_turn_is_quoted_before_its_text_with_its_source(memory):
     assert line["terms"]["bm25"] > 0
     anchor = memory.line(1).anchor
     assert block(runtime) == (
-        f'Context from memory:\n"My sister is called Clara." (user, 2026-01-02, {anchor[:8]})'
+        f'Context from memory:\n(user, 2026-01-02, {anchor[:8]}) "My sister is called Clara."'
     )
     roles = [each["role"] for each in runtime.last["segments"]]
     assert roles == ["memory", "user"]

@@ -55,9 +55,14 @@ def block(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _quoted(line: Mapping[str, Any]) -> str:
+    """A line after its source.
+
+    With its source after it SmolLM2-135M-Instruct copied that into 28 of 208 replies, anchors made up,
+    this way into one; of 114 questions it answered 88 and 84, a difference within the noise.
+    """
     who = "".join(each for each in str(line["role"]) if each.isalnum())[:_ROLE] or "someone"
     day = str(line["timestamp"])[:10]
-    return f'"{quotable(str(line["text"]))}" ({who}, {day}, {str(line["anchor"])[:_ANCHOR]})'
+    return f'({who}, {day}, {str(line["anchor"])[:_ANCHOR]}) "{quotable(str(line["text"]))}"'
 
 
 def quotable(text: str) -> str:

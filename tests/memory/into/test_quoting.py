@@ -22,8 +22,8 @@ def test_a_block_names_each_lines_words_speaker_day_and_anchor_the_best_last() -
     said = [line("My sister is Clara."), line("Good for her.", role="assistant", anchor="f" * 64)]
     assert block(said) == (
         f"{HEAD}\n"
-        '"Good for her." (assistant, 2026-11-20, ffffffff)\n'
-        '"My sister is Clara." (user, 2026-11-20, 01234567)'
+        '(assistant, 2026-11-20, ffffffff) "Good for her."\n'
+        '(user, 2026-11-20, 01234567) "My sister is Clara."'
     )
 
 
@@ -61,7 +61,7 @@ def test_whatever_a_line_says_it_stays_in_one_line_within_its_quotes(text: str, 
     head, quoted = block([line(text, role=role)]).split("\n")
     assert head == HEAD
     assert quoted.count('"') == 2
-    assert re.fullmatch(r'"[^"]*" \([^"]+, 2026-11-20, 01234567\)', quoted)
+    assert re.fullmatch(r'\([^"]+, 2026-11-20, 01234567\) "[^"]*"', quoted)
     assert all(unicodedata.category(each) not in ("Cc", "Cf") for each in quoted)
 
 
