@@ -108,6 +108,15 @@ class Racing(Writing):
             ]
             return sorted(found, key=lambda each: (each.since, each.line.seq))
 
+    def holding(self, question: str) -> Sequence[Line]:
+        """The lines that hold and say what a question asks for by name, the newest first."""
+        from anima.memory.claims.asked import slot_asked
+
+        with self._locked():
+            slot = slot_asked(question)
+            found = [] if slot is None else self.history(*slot)
+            return [each.line for each in reversed(found) if each.holds and each.until is None]
+
     def intervals_of(self, line: int | str) -> tuple[datetime, datetime | None]:
         """From when and until when a line holds, None while any of it does."""
         with self._locked():

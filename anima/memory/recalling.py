@@ -109,10 +109,19 @@ class Recaller:
             # A text of signs alone: nothing can be looked for.
             return [], True, None
         if reply.abstained:
-            return [], True, reply.confidence
+            hits = self._named(memory, text, known)
+            return hits, not hits, reply.confidence
         best = max((hit.score for hit in telling), default=0.0)
         hits = [hit for hit in telling if hit.score >= NEAR * best][: self.lines]
         return hits, not hits, reply.confidence
+
+    def _named(self, memory: Memory, text: str, known: frozenset[int]) -> list[Hit]:
+        """What holds of the slot that a text asks for by name, where nothing else is near."""
+        return [
+            Hit(line=line, score=1.0, terms={"slot": 1.0}, merged=())
+            for line in memory.holding(text)
+            if line.seq not in known and _worth_quoting(line, text)
+        ][: self.lines]
 
     def _ask(self, memory: Memory, text: str, without: frozenset[int]) -> Reply:
         # More than are quoted: what was only asked before stands among what was told.

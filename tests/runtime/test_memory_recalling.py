@@ -32,6 +32,20 @@ def test_the_memory_that_does_not_know_quotes_nothing_and_says_so(memory):
     assert runtime.last["segments"] == [{"role": "user", "text": "How tall is the Eiffel tower?"}]
 
 
+def test_what_holds_is_quoted_to_who_asks_for_it_by_name(memory):
+    runtime = awake(memory, race="rules")
+    runtime.say("Hi, I'm Tomas. I work as a gardener.")
+    runtime.say("I quit gardening, I'm a baker now.")
+    runtime.clear()
+    runtime.say("What's my name?")
+    assert "I'm Tomas" in block(runtime)
+    runtime.say("What is my job?")
+    assert "a baker now" in block(runtime)
+    assert "gardener" not in block(runtime)
+    runtime.say("How old am I?")
+    assert block(runtime) == ""
+
+
 def test_a_line_that_stands_in_the_context_is_not_recalled_again(memory):
     told(memory, "My sister is called Clara.")
     runtime = awake(memory)
