@@ -14,7 +14,7 @@ from tests.terminal.window import Window
 pytestmark = pytest.mark.slow
 
 ANIMA = [sys.executable, "-m", "anima"]
-STORY = "Tell me a long story."
+STORY = "Write a fable."
 SEED = ["--seed", "3", "--temperature", "0"]
 
 
