@@ -88,9 +88,12 @@ def _secant(tried: Sequence[tuple[float, float]], target: float) -> float:
     usable = [(s, v) for s, v in tried[:-1] if 0 < v < math.inf and s != strength]
     if usable:
         other, there = usable[-1]
-        found = math.log(value / there) / math.log(strength / other)
+        # Differences of logarithms: the quotient of two very unlike values is 0 or infinite.
+        found = (math.log(value) - math.log(there)) / math.log(strength / other)
         slope = found if found > 0.2 else slope
-    return strength * math.exp(math.log(target / value) / slope)
+    steps = (math.log(target) - math.log(value)) / slope
+    farthest = math.log(_LARGEST_STEP)
+    return strength * math.exp(min(max(steps, -farthest), farthest))
 
 
 def percentile(replies: Sequence[Said], share: float = 0.95) -> float:

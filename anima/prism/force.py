@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from anima.errors import SteeringError
 from anima.prism.mode import Mode, check_fits, document, mode_of
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 OFF = "off"
 Control = Literal["none", "off", "zombie", "placebo", "shuffled"]
-CONTROLS: tuple[Control, ...] = get_args(Control)
 _SEED = 20_261  # of the controls' random directions: the same in every session
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anima.prism.calibration import mean, percentile, solve
@@ -28,6 +28,8 @@ def test_a_power_law_is_solved_within_the_tolerance(power, answer, start, floor)
 
 @settings(max_examples=100, deadline=None)
 @given(values=st.lists(st.floats(0, 1e6), min_size=6, max_size=6), seed=st.integers(0, 9))
+@example(values=[0.0, 0.0, 2.0, 5e-324, 0.0, 0.0], seed=0)
+@example(values=[1e-300, 1.1e-300, 1.2e-300, 1e6, 5e-324, 0.0], seed=0)
 def test_whatever_is_measured_it_stays_in_range_counts_evaluations_and_returns_the_nearest(
     values, seed
 ):
