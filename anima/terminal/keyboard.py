@@ -97,7 +97,7 @@ class Keyboard:
         app = self._session.app
         # A terminal that does not tell where its cursor is lacks the toolbar, not a warning.
         app.renderer.cpr_not_supported_callback = lambda: None
-        self._modes = Modes(app.input, app.output, lambda: app.is_running)
+        self._modes = Modes(app.input, app.output, lambda: app.is_running, self._draw_again)
         self._plain = PlainLine(app.input, self._output, f"\n{PROMPT}") if dumb else None
 
     @property
@@ -187,6 +187,16 @@ class Keyboard:
     def _end(self) -> None:
         if not self._session.app.is_done:
             self._session.app.exit(exception=EOFError)
+
+    def _draw_again(self) -> None:
+        """Draw the open line where the cursor is now: something else was printed below it."""
+        app = self._session.app
+
+        def draw() -> None:
+            app.renderer.reset()
+            app.invalidate()
+
+        self._in_prompt(draw)
 
     async def _edit(self, buffer: Buffer) -> None:
         """Ctrl-X Ctrl-E: the line goes to the editor and comes back; whatever fails, it stays."""

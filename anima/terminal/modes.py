@@ -17,14 +17,22 @@ from prompt_toolkit.output import Output
 class Modes:
     """While entered, what is typed is not echoed and waits; Ctrl-C and Ctrl-Z still are signals.
 
-    `prompting` says whether an open line has modes of its own. Where there is no terminal, or one
-    without such modes, it does nothing.
+    `prompting` says whether an open line has modes of its own, `redraw` asks for that line again
+    below what a shell has printed. Where there is no terminal, or one without such modes, it does
+    nothing.
     """
 
-    def __init__(self, input: Input, output: Output, prompting: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        input: Input,
+        output: Output,
+        prompting: Callable[[], bool],
+        redraw: Callable[[], None] = lambda: None,
+    ) -> None:
         self._input = input
         self._output = output
         self._prompting = prompting
+        self._redraw = redraw
         self._descriptor: int | None = None
         self._before: list[Any] = []
         self._quiet: list[Any] = []
@@ -80,13 +88,33 @@ class Modes:
         self._set(self._before, self._output.disable_bracketed_paste)
 
     def _suspend(self, number: int, _frame: FrameType | None) -> None:
-        """Stop as Ctrl-Z asks, the terminal in order; goes on here after fg."""
-        if not self._prompting():
-            self._restore()
+        """Stop as Ctrl-Z asks, the terminal in order; goes on here after fg.
+
+        As a key at an open line it comes with the line put away and the terminal as a shell wants
+        it. As a signal it may come when a line has just opened and the terminal is raw.
+        """
+        now = self._now()
+        self._restore()
         handler = signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, handler)
-        self.quieten()
+        if not self._prompting():
+            self.quieten()
+            return
+        self._set(now, lambda: None)
+        if _raw(now):
+            self._redraw()
+
+    def _now(self) -> list[Any]:
+        """The terminal's modes; where there are none, those it would have between two prompts."""
+        if self._descriptor is None:
+            return self._quiet
+        import termios
+
+        try:
+            return termios.tcgetattr(self._descriptor)
+        except (OSError, termios.error):  # the terminal may be gone
+            return self._quiet
 
     def _handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
         self._handlers.append((number, signal.signal(number, handler)))
@@ -109,3 +137,10 @@ class Modes:
             termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
             paste()
             self._output.flush()
+
+
+def _raw(modes: list[Any]) -> bool:
+    """Whether Ctrl-Z would arrive as a key: an open line reads such keys itself."""
+    import termios
+
+    return not modes[3] & termios.ISIG

@@ -33,7 +33,7 @@ def slow(tmp_path: Path) -> Iterator[Window]:
 
 def test_a_turn_stands_between_its_question_and_the_next_prompt(window: Window) -> None:
     window.press("Hello\r")
-    window.until("2 tokens")
+    window.until("context 14/2048\n\n>", BAR)
     window.settle()
     assert window.lines == [
         "A talker.", "",
@@ -99,8 +99,7 @@ def test_a_long_paste_is_shown_as_a_mark_that_one_key_takes_out(window: Window) 
     window.press(" and")
     window.until("lines] and")
     window.press("\x7f" * 5)
-    window.settle()
-    assert "> Look:\n" in window.text
+    window.until("> Look:\n")
 
 
 def test_a_search_in_what_was_typed_brings_it_back_and_sends_nothing(window: Window) -> None:
@@ -144,11 +143,29 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(tmp_path: Path) ->
         shell.press("\x1b")
         shell.until("⏹ stopped")
         shell.press("\x1a")
-        shell.settle()
+        shell.until_again("Stopped", 2)
         shell.press("fg\r")
-        shell.settle()
+        shell.until(BAR)
         shell.press("back again")
         shell.until("> back again")
+
+
+def test_a_stop_signal_at_an_open_line_gives_the_terminal_back(tmp_path: Path) -> None:
+    environ = {"PS1": "$ ", "ENV": "", "HISTFILE": ""}
+    with Window(["sh", "-i"], environ=environ) as shell:
+        shell.until("$")
+        shell.press(" ".join(talker(str(tmp_path))) + "\r")
+        shell.until(BAR)
+        shell.press("a draft")
+        shell.until("> a draft")
+        shell.signal_foreground(signal.SIGTSTP)
+        shell.until("Stopped")
+        shell.press("echo $((40 + 2))\r")
+        shell.until("echo $((40 + 2))\n42")
+        shell.press("fg\r")
+        shell.until_again("> a draft", 2)
+        shell.press(" goes on\r")
+        shell.until("> a draft goes on", "2 tokens", BAR)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -164,12 +181,14 @@ def test_the_editor_changes_the_line_and_a_dead_one_leaves_it(tmp_path: Path) ->
     script = tmp_path / "editor"
     script.write_text('#!/bin/sh\nprintf "from the editor\\n" > "$1"\n', encoding="utf-8")
     script.chmod(0o700)
-    for editor, expected in ((str(script), "> from the editor"), ("/no/such/editor", "> a draft")):
+    for editor, *expected in (
+        (str(script), "> from the editor"),
+        ("/no/such/editor", "cannot be started", "> a draft"),
+    ):
         with Window(talker(str(tmp_path)), environ={"EDITOR": editor, "VISUAL": ""}) as window:
             window.until(BAR)
             window.press("a draft\x18\x05")
-            window.settle()
-            window.until(expected)
+            window.until(*expected, BAR)
             assert ("cannot be started" in window.text) is (editor == "/no/such/editor")
 
 
@@ -177,8 +196,8 @@ def test_a_dumb_terminal_gets_lines_and_nothing_else(tmp_path: Path) -> None:
     with Window(talker(str(tmp_path)), environ={"TERM": "dumb"}) as window:
         window.until("\n>")
         window.press("Hello\n")
-        window.until("2 tokens", "one two")
-        window.settle()
+        window.until("one two\n2 tokens")
+        window.until_again("\n>", 2)
         window.press("\x03")
         window.until("Ctrl-C again leaves")
         window.press("/exit\n")

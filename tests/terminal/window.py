@@ -77,6 +77,13 @@ class Window:
             if time.monotonic() > end or not self._read(0.05):
                 raise AssertionError(f"{texts} did not come up. The screen:\n{self.text}")
 
+    def until_again(self, text: str, count: int) -> None:
+        """Wait until this text stands on the screen so many times."""
+        end = time.monotonic() + PATIENCE
+        while self.text.count(text) < count:
+            if time.monotonic() > end or not self._read(0.05):
+                raise AssertionError(f"{text!r} not {count} times. The screen:\n{self.text}")
+
     def until_more_after(self, text: str) -> None:
         """Wait until some words of a reply, and no toolbar, stand below this text."""
         end = time.monotonic() + PATIENCE
@@ -113,6 +120,10 @@ class Window:
 
     def signal(self, number: int) -> None:
         os.kill(self._process, number)
+
+    def signal_foreground(self, number: int) -> None:
+        """To whatever has the terminal now, which a shell in this window may have started."""
+        os.killpg(os.tcgetpgrp(self._terminal), number)
 
     def __enter__(self) -> Self:
         return self
