@@ -60,6 +60,8 @@ class _Pages:
         self.size = first.size
         if second.size != first.size:
             raise _Wrong("its two meta pages differ in their page size")
+        if not _one_after_the_other(first.transaction, second.transaction):
+            raise _Wrong("its two meta pages are not of two commits in a row")
         self.seen: set[int] = {0, 1}
 
     def walk(self) -> None:
@@ -154,3 +156,8 @@ class _Pages:
             if length < _NUMBER.size * (count + 1):
                 raise _Wrong("its list of free pages is longer than its place")
             yield from struct.unpack_from(f"={count}Q", self.content, begin + _NUMBER.size)
+
+
+def _one_after_the_other(even: int, odd: int) -> bool:
+    """Whether two meta pages are of the last two commits: LMDB writes to them in turn, from 0 on."""
+    return even == odd == 0 or (abs(even - odd) == 1 and even % 2 == 0)
