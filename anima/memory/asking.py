@@ -23,6 +23,8 @@ class Hit:
     terms: Mapping[str, float] | None
     merged: Sequence[Line] = ()
     """The records of what was said again and merged into the line, oldest first."""
+    asked: Line | None = None
+    """The question that the line replies to, where it was found by that rather than by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +91,7 @@ class Asking(Core):
             score=found.score,
             terms=dict(found.terms) if explain else None,
             merged=[each for each in merges if at is None or each.timestamp <= at],
+            asked=None if found.asked is None else self._existing(found.asked),
         )
 
     def _question(self, question: object, at: datetime | None) -> Question:

@@ -190,16 +190,19 @@ def _known(past: Sequence[Mapping[str, Any]]) -> frozenset[int]:
     """The lines that stand in the context already: what its turns said, and what they quoted."""
     known: set[int] = set()
     for values in past:
-        known |= {int(line["seq"]) for line in values.get("quoted", values.get("recalled", ()))}
+        quoted = values.get("quoted", values.get("recalled", ()))
+        known |= {int(line["seq"]) for line in quoted}
+        known |= {int(line["asked"]["seq"]) for line in quoted if "asked" in line}
         for line in values.get("remembered", ()):
             known |= {int(seq) for seq in (line["seq"], line["target"]) if seq}
     return frozenset(known)
 
 
 def _sifted(hits: Sequence[Hit], asked: str) -> tuple[list[Hit], frozenset[int]]:
-    """The hits that are worth quoting, and the numbers of the others."""
+    """The hits that are worth quoting, and the numbers of the others but those they reply to."""
     telling = [hit for hit in hits if _worth_quoting(hit.line, asked)]
     kept = {hit.line.seq for hit in telling}
+    kept |= {hit.asked.seq for hit in telling if hit.asked is not None}
     return telling, frozenset(hit.line.seq for hit in hits if hit.line.seq not in kept)
 
 
@@ -220,14 +223,19 @@ def _worth_quoting(line: Line, asked: str) -> bool:
 
 
 def _as_json(hit: Hit, zone: Any) -> dict[str, Any]:
-    """A line that was found as events and records have it, its time in the zone of the clock."""
-    line = hit.line
+    """A line that was found as events and records have it, its time in the zone of the clock.
+
+    With `asked`, the question that it replies to, where it was found by that.
+    """
+    asked = {} if hit.asked is None else {"asked": _said(hit.asked, zone)}
+    return {**_said(hit.line, zone), "score": hit.score, "terms": dict(hit.terms or {}), **asked}
+
+
+def _said(line: Line, zone: Any) -> dict[str, Any]:
     return {
         "seq": line.seq,
         "anchor": line.anchor,
         "text": line.text,
         "role": line.role,
         "timestamp": line.timestamp.astimezone(zone).isoformat(),
-        "score": hit.score,
-        "terms": dict(hit.terms or {}),
     }

@@ -53,7 +53,7 @@ def recalled(values: Mapping[str, Any], width: int) -> list[str]:
     if found and quoted != found:
         others = f"{count(len(quoted), 'other line')} quoted instead" if quoted else "not quoted"
         head = f"Recalled, but {others}, as the control has it:"
-    terms = [line for each in found if each["terms"] for line in _terms(each, width)]
+    terms = [line for each in found for line in (*_asked(each, width), *_terms(each, width))]
     told = [made(each) for each in values.get("remembered", ())]
     left = {"repeats": "the reply only repeats it", "empty": "there was no reply"}
     if values.get("left_out") in left:
@@ -62,8 +62,18 @@ def recalled(values: Mapping[str, Any], width: int) -> list[str]:
     return [head, *lines, *(line for each in told for line in wrapped(each, width)), ""]
 
 
+def _asked(row: Mapping[str, Any], width: int) -> list[str]:
+    """The question by which a line was found, indented below it."""
+    if "asked" not in row:
+        return []
+    told = f"#{row['seq']} replies to #{row['asked']['seq']}: {shown(row['asked']['text'])}"
+    return [f"  {line}" for line in wrapped(told, width - 2)]
+
+
 def _terms(row: Mapping[str, Any], width: int) -> list[str]:
     """The terms of a line's score, indented below it."""
+    if not row["terms"]:
+        return []
     terms = ", ".join(f"{name} {value:.2f}" for name, value in row["terms"].items())
     return [f"  {line}" for line in wrapped(f"#{row['seq']}: {terms}", width - 2)]
 

@@ -10,14 +10,21 @@ from anima.memory.line import CLOSE, LINE
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def line(seq: int, text: str = "", key: object = None, *, hours: float | None = None) -> Line:
+def line(
+    seq: int,
+    text: str = "",
+    key: object = None,
+    *,
+    hours: float | None = None,
+    role: str = "user",
+) -> Line:
     """Line `seq`, said an hour after the one before, or so many hours after the start."""
     said = START + timedelta(hours=seq if hours is None else hours)
     vector = None if key is None else np.array(key, np.float32)
     return Line(
         seq=seq,
         anchor="0" * 64,
-        header=Header(kind=LINE, role="user", timestamp=said),
+        header=Header(kind=LINE, role=role, timestamp=said),
         content=Content(text=text, key=vector),
     )
 

@@ -92,6 +92,24 @@ def test_what_the_model_said_is_quoted_only_to_who_speaks_of_it(memory):
     assert "Lisbon is a fine town" in block(runtime)
 
 
+def test_a_reply_is_quoted_after_the_question_it_was_given_to(memory):
+    told(memory, "The attic is cold.")
+    told(memory, "And what is your sister called?", role="assistant")
+    told(memory, "Clara, like our gran.")
+    runtime = awake(memory)
+    recalled = only(list(runtime.turn("What is my sister called?")), Recalled)
+    (line,) = recalled.lines
+    assert (line["text"], line["asked"]["text"]) == (
+        "Clara, like our gran.",
+        "And what is your sister called?",
+    )
+    *_, asked, reply = block(runtime).split("\n")
+    assert asked.endswith('"And what is your sister called?"')
+    assert reply.endswith('"Clara, like our gran."')
+    runtime.say("What is my sister called, once more?")
+    assert block(runtime) == "", "both stand in the context already"
+
+
 def test_only_lines_near_the_best_are_quoted_and_at_most_as_many_as_set(memory):
     told(memory, *(f"Clara likes the colour number {n} best." for n in range(9)))
     runtime = awake(memory, recall_lines=2)

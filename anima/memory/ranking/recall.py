@@ -38,11 +38,15 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """One line that was found, with every term of its score by name."""
+    """One line that was found, with every term of its score by name.
+
+    `asked` is the number of the question that the line replies to, where it was found by that.
+    """
 
     seq: int
     score: float
     terms: Mapping[str, float]
+    asked: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

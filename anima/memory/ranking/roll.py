@@ -1,10 +1,11 @@
-"""Which lines there are for a question, and when each was said; knows nothing of what they say.
+"""Which lines there are for a question, when each was said and what it was said to; ranks nothing.
 
 One number of each kind per line, in arrays by the number of the line, so that a question about a
 hundred thousand lines costs a few passes over arrays and no loop.
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,20 +19,29 @@ from anima.memory.line import CLOSE, LINE, Line
 
 _FIRST = 64
 _USER: Final = "user"
+_ENDS_ASKING: Final = re.compile(r"\?\W*$")
+_ENDING: Final = 40  # characters at the end of a line that are looked at
+_LABEL: Final = re.compile(r"[A-Z][\w'\u2019.-]*(?: [A-Z][\w'\u2019.-]*){0,2}(?=: )")
+
+SOON: Final = 600.0
+"""Seconds within which what is said to a question is a reply to it."""
 
 
 @dataclass(kw_only=True)
 class Roll:
     """Follows what comes into force and leaves it; told of every record, as a recall is.
 
-    `times` are in unix seconds, `novelties` as of the writing, `by_user` is who said it, each
-    `[count + 1]` by number.
+    `times` are in unix seconds, `novelties` as of the writing, `by_user` is who said it, `asks`
+    whether it ends in a question, each `[count + 1]` by number.
     """
 
     intervals: Intervals = field(default_factory=Intervals)
     times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FIRST))
     novelties: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FIRST))
     by_user: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
+    asks: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
+    _speakers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_FIRST, np.int64))
+    _names: dict[str, int] = field(default_factory=dict)
     _alive: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
     _closed: NDArray[np.float64] = field(default_factory=lambda: np.full(_FIRST, math.inf))
     _size: int = 1
@@ -53,6 +63,9 @@ class Roll:
         self._alive[line.seq] = True
         self.times[line.seq] = line.timestamp.timestamp()
         self.by_user[line.seq] = line.role == _USER
+        self.asks[line.seq] = _ENDS_ASKING.search(line.text[-_ENDING:]) is not None
+        name = speaker(line.role, line.text)
+        self._speakers[line.seq] = self._names.setdefault(name, len(self._names))
         self.novelties[line.seq] = 0.0 if line.novelty is None else line.novelty
 
     def drop(self, seq: int) -> None:
@@ -89,6 +102,18 @@ class Roll:
             return there
         ends = self._closed[: self._size]
         return there & (np.isinf(ends) if as_of is None else ends > when)
+
+    def replies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The lines that reply to somebody else's question right before them, and those questions, `[n]`.
+
+        Another line between, or more than `SOON` seconds, and it is none.
+        """
+        alive = np.flatnonzero(self._alive[: self._size])
+        before, after = alive[:-1], alive[1:]
+        waited = self.times[after] - self.times[before]
+        others = self._speakers[before] != self._speakers[after]
+        found = self.asks[before] & others & (waited >= 0.0) & (waited <= SOON)
+        return after[found], before[found]
 
     def newest_first(
         self, ranked: Iterable[int], there: NDArray[np.bool_], as_of: datetime | None
@@ -142,5 +167,13 @@ class Roll:
         self.times = np.concatenate([self.times, np.zeros(more)])
         self.novelties = np.concatenate([self.novelties, np.zeros(more)])
         self.by_user = np.concatenate([self.by_user, np.zeros(more, np.bool_)])
+        self.asks = np.concatenate([self.asks, np.zeros(more, np.bool_)])
+        self._speakers = np.concatenate([self._speakers, np.zeros(more, np.int64)])
         self._alive = np.concatenate([self._alive, np.zeros(more, np.bool_)])
         self._closed = np.concatenate([self._closed, np.full(more, math.inf)])
+
+
+def speaker(role: str, text: str) -> str:
+    """Who says a line: its role, with the name that a transcript puts before a text ("Ann: …")."""
+    label = _LABEL.match(text)
+    return role if label is None else f"{role} {label.group()}"

@@ -333,3 +333,54 @@ def test_the_other_wording_of_what_was_merged_is_found_under_its_line(plain: Mem
     assert plain.query("name", at=early) == []
     plain.pop(1)
     assert plain.query("name") == []
+
+
+def talked(*, by: str = "user") -> HybridRecall:
+    """Thirty lines apart, and amid them a question with its reply."""
+    chat = [line(seq, f"chat {seq}", [0, 0, 1]) for seq in range(1, 31)]
+    asked = line(31, "What is your dog called?", [1, 0.2, 0], role="assistant")
+    reply = line(32, "Bo, he is three.", [0, 1, 0.5], hours=31.001, role=by)
+    return told(*chat, asked, reply)
+
+
+def test_a_reply_is_found_by_the_question_it_answers() -> None:
+    answer = talked().search(question("What is my dog called?", [1, 0, 0]), 3)
+    places = {each.seq: each for each in answer.found}
+    assert 32 in seqs(answer)[:2]
+    assert places[32].asked == 31
+    assert places[32].terms["asked"] == pytest.approx(0.5)
+    assert places[32].terms["manner"] == 0, "what is replied to a question about you is of you"
+    assert places[31].asked is None
+    without = told(
+        *(line(s, t, hours=h) for s, t, h in [(1, "chat", 0), (2, "Bo, he is three.", 9)])
+    )
+    assert without.search(question("What is my dog called?"), 3).found == []
+
+
+def test_a_reply_comes_with_its_question_out_of_a_pool_that_it_is_too_far_for() -> None:
+    recall = talked()
+    recall.mixture = Mixture(pool=1)
+    answer = recall.search(question("What is my dog called?", [1, 0, 0]), 1)
+    assert 32 in seqs(recall.search(question("What is my dog called?", [1, 0, 0]), 2))
+    assert len(answer.found) == 1
+
+
+def test_of_the_user_nobody_else_replies() -> None:
+    recall = talked(by="Clara")
+    about_me = recall.search(question("What is my dog called?", [1, 0, 0]), 40)
+    about_it = recall.search(question("What is the dog called?", [1, 0, 0]), 40)
+    lent = [
+        next(each.terms["asked"] for each in answer.found if each.seq == 32)
+        for answer in (about_me, about_it)
+    ]
+    assert lent == [0.0, pytest.approx(0.5)]
+
+
+def test_a_line_that_is_nearer_than_the_question_it_answers_was_not_found_by_it() -> None:
+    recall = told(
+        line(1, "What about you?", [0, 1, 0], role="assistant"),
+        line(2, "My dog is called Bo.", [1, 0, 0], hours=1),
+        *(line(seq, f"chat {seq}", [0, 0, 1]) for seq in range(3, 30)),
+    )
+    (first, *_) = recall.search(question("What is my dog called?", [1, 0.1, 0]), 3).found
+    assert (first.seq, first.asked) == (2, None)

@@ -1,6 +1,8 @@
 """What there is for a question: in force, said by then, and not closed by then."""
 
-from anima.memory.ranking.roll import Roll
+import pytest
+
+from anima.memory.ranking.roll import SOON, Roll, speaker
 
 from ..asked import START, closing, line
 
@@ -84,3 +86,51 @@ def test_two_lines_that_closed_parts_of_each_other_come_each_once() -> None:
     roll.add(closing(3, target=1, by=2, hours=3, whole=False))
     roll.add(closing(4, target=2, by=1, hours=4, whole=False))
     assert sorted(roll.newest_first([1, 2], roll.counts(None), None)) == [1, 2]
+
+
+def replies(*said: tuple[str, str, float]) -> list[tuple[int, int]]:
+    """The replies and questions among lines of a role, a text and so many seconds."""
+    roll = Roll()
+    for seq, (role, text, seconds) in enumerate(said, 1):
+        roll.add(line(seq, text, hours=seconds / 3600, role=role))
+    return list(zip(*(each.tolist() for each in roll.replies()), strict=True))
+
+
+@pytest.mark.parametrize(
+    "asked", ["Your dog?", "And your dog? :)", "“Your dog?”", "Hi. Your dog?!"]
+)
+def test_what_is_said_to_somebody_elses_question_is_a_reply(asked: str) -> None:
+    assert replies(("assistant", asked, 0), ("user", "Bo.", SOON)) == [(2, 1)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [("assistant", "Your dog? I see.", 0), ("user", "Bo.", 1)],
+        [("assistant", "Your dog?", 0), ("user", "Bo.", SOON + 1)],
+        [("assistant", "Your dog?", 0), ("user", "Bo.", -1)],
+        [("user", "My dog?", 0), ("user", "Bo.", 1)],
+        [("assistant", "Your dog?", 0), ("assistant", "Or cat.", 1), ("user", "Bo.", 2)],
+    ],
+    ids=["tells", "late", "before", "own question", "a line between"],
+)
+def test_anything_else_is_none(said: list[tuple[str, str, float]]) -> None:
+    assert replies(*said) == []
+
+
+def test_the_speakers_of_a_transcript_are_told_apart_by_their_names() -> None:
+    assert replies(("user", "Ann: Your dog?", 0), ("user", "Bo Lee: Rex.", 1)) == [(2, 1)]
+    assert replies(("user", "Ann: Your dog?", 0), ("user", "Ann: Rex?", 1)) == []
+    assert speaker("user", "Note: buy milk") == "user Note"
+    assert speaker("user", "at 5: buy milk") == "user"
+
+
+def test_a_question_that_was_dropped_has_no_reply_until_it_is_back() -> None:
+    roll = Roll()
+    question, reply = line(1, "Your dog?", hours=0, role="assistant"), line(2, "Bo.", hours=0)
+    for each in (question, reply):
+        roll.add(each)
+    roll.drop(1)
+    assert roll.replies()[0].size == 0
+    roll.add(question)
+    assert roll.replies()[0].tolist() == [2]
