@@ -20,7 +20,7 @@ from anima.memory.line import CLOSE, LINE, Line
 _FIRST = 64
 _USER: Final = "user"
 _ENDS_ASKING: Final = re.compile(r"\?\W*$")
-_ENDING: Final = 40  # characters at the end of a line that are looked at
+_LONGEST: Final = 240  # characters of a question: a longer text tells more than it asks
 _LABEL: Final = re.compile(r"[A-Z][\w'\u2019.-]*(?: [A-Z][\w'\u2019.-]*){0,2}(?=: )")
 
 SOON: Final = 600.0
@@ -32,7 +32,7 @@ class Roll:
     """Follows what comes into force and leaves it; told of every record, as a recall is.
 
     `times` are in unix seconds, `novelties` as of the writing, `by_user` is who said it, `asks`
-    whether it ends in a question, each `[count + 1]` by number.
+    whether it is a question, each `[count + 1]` by number.
     """
 
     intervals: Intervals = field(default_factory=Intervals)
@@ -63,7 +63,7 @@ class Roll:
         self._alive[line.seq] = True
         self.times[line.seq] = line.timestamp.timestamp()
         self.by_user[line.seq] = line.role == _USER
-        self.asks[line.seq] = _ENDS_ASKING.search(line.text[-_ENDING:]) is not None
+        self.asks[line.seq] = asks(line.text)
         name = speaker(line.role, line.text)
         self._speakers[line.seq] = self._names.setdefault(name, len(self._names))
         self.novelties[line.seq] = 0.0 if line.novelty is None else line.novelty
@@ -171,6 +171,11 @@ class Roll:
         self._speakers = np.concatenate([self._speakers, np.zeros(more, np.int64)])
         self._alive = np.concatenate([self._alive, np.zeros(more, np.bool_)])
         self._closed = np.concatenate([self._closed, np.full(more, math.inf)])
+
+
+def asks(text: str) -> bool:
+    """Whether a text is short and ends in a question."""
+    return len(text) <= _LONGEST and _ENDS_ASKING.search(text) is not None
 
 
 def speaker(role: str, text: str) -> str:

@@ -107,12 +107,13 @@ def test_what_is_said_to_somebody_elses_question_is_a_reply(asked: str) -> None:
     "said",
     [
         [("assistant", "Your dog? I see.", 0), ("user", "Bo.", 1)],
+        [("assistant", "Yes. " * 50 + "Your dog?", 0), ("user", "Bo.", 1)],
         [("assistant", "Your dog?", 0), ("user", "Bo.", SOON + 1)],
         [("assistant", "Your dog?", 0), ("user", "Bo.", -1)],
         [("user", "My dog?", 0), ("user", "Bo.", 1)],
         [("assistant", "Your dog?", 0), ("assistant", "Or cat.", 1), ("user", "Bo.", 2)],
     ],
-    ids=["tells", "late", "before", "own question", "a line between"],
+    ids=["tells", "long", "late", "before", "own question", "a line between"],
 )
 def test_anything_else_is_none(said: list[tuple[str, str, float]]) -> None:
     assert replies(*said) == []
