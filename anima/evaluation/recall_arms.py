@@ -1,7 +1,8 @@
 """The ways of finding lines that are compared; knows nothing of which answers are right.
 
 The plain ones rank the lines as they were said. Those of the memory go through `Memory` itself, on
-a ledger of their own: everything appended as it was said, or each line sent through race and trace.
+a ledger of their own: everything appended as it was said, also without the questions that lines
+reply to, or each line sent through race and trace.
 """
 
 import contextlib
@@ -22,15 +23,15 @@ from anima.evaluation.recall_life import Said
 from anima.memory.api import Hit, Memory
 from anima.memory.line import LINE
 from anima.memory.ranking import concert
-from anima.memory.ranking.hybrid import HybridRecall
+from anima.memory.ranking.hybrid import HybridRecall, Mixture
 from anima.memory.ranking.keywords import KeywordIndex
 
-RANDOM, RECENCY, KEYWORDS, VECTORS, FUSED, SEED, APPENDED, OURS = (
+RANDOM, RECENCY, KEYWORDS, VECTORS, FUSED, SEED, ALONE, APPENDED, OURS = (
     "random", "recency only", "BM25 only", "vectors only", "RRF", "seed's concert",
-    "ours, append only", "ours",
+    "ours, append only, each line alone", "ours, append only", "ours",
 )  # fmt: skip
 WITHOUT_VECTORS = (RANDOM, RECENCY, KEYWORDS)
-WITH_VECTORS = (VECTORS, FUSED, SEED, APPENDED, OURS)
+WITH_VECTORS = (VECTORS, FUSED, SEED, ALONE, APPENDED, OURS)
 
 _K = 60.0
 """Reciprocal rank fusion: Σ 1 / (60 + rank) (Cormack et al. 2009)."""
@@ -114,8 +115,9 @@ def remembered(
     """Lines taken in by an arm, until the end; those of the memory with what they decided."""
     if encoder is not None:
         encoder.encode([line.text for line in lines])
-    if arm in (APPENDED, OURS):
-        with remembering(lines, encoder, race=arm == OURS) as found:
+    if arm in (ALONE, APPENDED, OURS):
+        mixture = Mixture(asked=0.0) if arm == ALONE else Mixture()
+        with remembering(lines, encoder, race=arm == OURS, mixture=mixture) as found:
             yield found
         return
     yield Plain(arm=arm, lines=lines, encoder=encoder, seed=seed)
@@ -229,7 +231,7 @@ def _merged_ids(hit: Hit) -> Iterator[int]:
 
 @contextlib.contextmanager
 def remembering(
-    lines: Sequence[Said], encoder: Kept | None, *, race: bool
+    lines: Sequence[Said], encoder: Kept | None, *, race: bool, mixture: Mixture | None = None
 ) -> Iterator[Remembering]:
     """A memory on a ledger of its own that took lines in one after the other, as they arrived."""
     end = max((line.when for line in lines), default=None)
@@ -237,7 +239,7 @@ def remembering(
         memory = Memory.open(
             Path(folder) / "memory.sqlite",
             clock=lambda: end or datetime.now().astimezone(),
-            recall=HybridRecall(),
+            recall=HybridRecall(mixture=mixture or Mixture()),
             encoder=encoder,
         )
         with memory:

@@ -16,9 +16,11 @@ from anima.memory.into import quoting
 from anima.memory.line import Vector
 from anima.memory.recalling import Control, Recaller, TurnRecall
 from anima.memory.scribe import MODEL, Exchange, Scribe
-from anima.organ import Contribution, Delta, OrganState, Reading, Spoken, Turn
+from anima.organ import Contribution, Delta, LogitBias, OrganState, Reading, Spoken, Turn
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from anima.memory.claims.race import Likelihood
     from anima.memory.into.inlet import Inlet, Opened
 
@@ -29,6 +31,7 @@ UNDONE: Final = "undone"
 """In the organ's state: deltas of turns that were undone while their lines were out of reach."""
 
 _TAKEN_BACK_BY = ("session", "turn", "records", "head", "late")  # of a delta, no word that was said
+_UNSAID = -30.0  # logits: no frame of a quote, where it would have begun the reply
 _AHEAD = 20  # lines read ahead at once: a turn that begins meanwhile waits no longer than for them
 
 
@@ -74,8 +77,9 @@ class _Running:
 class MemoryOrgan:
     """A memory that takes part in turns; without one it runs recorded turns again, and notes undos.
 
-    `measure` counts a text's tokens; `inlet` lets lines act beside the quoted block. Not for use
-    from several threads; the memory itself is.
+    `measure` counts a text's tokens; `inlet` lets lines act beside the quoted block. Where lines are
+    quoted no reply begins with one of the ids `unsaid`, see `quoting.BEGINNINGS`. Not for use from
+    several threads; the memory itself is.
     """
 
     name = NAME
@@ -88,8 +92,10 @@ class MemoryOrgan:
         clock: Callable[[], datetime],
         measure: Callable[[str], int],
         inlet: "Inlet | None" = None,
+        unsaid: Sequence[int] = (),
     ) -> None:
         self.memory = memory
+        self._unsaid = tuple(unsaid)
         self._inlet = inlet
         self._rules = rules
         self._clock = clock
@@ -146,14 +152,12 @@ class MemoryOrgan:
             turn=turn, begun=self._clock(), recall=recall, script=script, opened=opened
         )
         block = quoting.block(recall.quoted)
-        segments = (Segment(role="memory", text=block),) if block else ()
-        if opened is None:
-            return Contribution(segments=segments, events=recall.events)
+        bias = opened.logit_bias if opened is not None else None
         return Contribution(
-            segments=segments,
+            segments=(Segment(role="memory", text=block),) if block else (),
             events=recall.events,
-            taps=opened.taps,
-            logit_bias=opened.logit_bias,
+            taps=opened.taps if opened is not None else {},
+            logit_bias=_not_at_first(self._unsaid, bias) if block and self._unsaid else bias,
         )
 
     def _opened(self, recall: TurnRecall, script: Mapping[str, Any] | None) -> "Opened | None":
@@ -223,6 +227,22 @@ class MemoryOrgan:
 def state_of(memory: Memory) -> OrganState:
     """What HEAD.json keeps of a memory: how many records it has, and the last one's anchor."""
     return OrganState(schema=SCHEMA, values={"count": memory.count, "head": memory.head})
+
+
+def _not_at_first(ids: Sequence[int], bias: "Tensor | LogitBias | None") -> "LogitBias":
+    """A bias that for the first token keeps ids from being said as well."""
+    unsaid = list(ids)
+
+    def made(logits: "Tensor") -> "Tensor | None":
+        found = bias(logits) if callable(bias) else bias
+        if not unsaid:
+            return found
+        first = logits.new_zeros(logits.shape)
+        first[unsaid] = _UNSAID
+        unsaid.clear()
+        return first if found is None else first + found.to(first.device)
+
+    return made
 
 
 def _values(memory: Memory, model: str, lines: Sequence[Mapping[str, Any]]) -> Mapping[int, Vector]:

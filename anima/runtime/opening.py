@@ -18,6 +18,7 @@ from anima.errors import CorruptStateError, UsageError
 from anima.home import Home, find_home
 from anima.memory.api import Memory
 from anima.memory.crypto import Secret
+from anima.memory.into.quoting import BEGINNINGS
 from anima.memory.into.ways import ways_of
 from anima.memory.organ import MemoryOrgan, Rules
 from anima.organ import Organ, OrganState
@@ -231,6 +232,7 @@ def assemble(
         clock=clock,
         measure=lambda text: len(loaded.tokenizer.encode(text)),
         inlet=_inlet(settings, loaded, started.context.format),
+        unsaid=sorted({loaded.tokenizer.encode(text)[0] for text in BEGINNINGS}),
     )
     if remembering.name in states:
         remembering.load(states[remembering.name])

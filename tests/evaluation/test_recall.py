@@ -178,7 +178,7 @@ def test_the_study_has_every_arm_once_for_each_encoder():
     one = recall.study(request(half="tune"), [Letters()])
     assert {cell.arm for cell in one.cells} == {
         "random", "recency only", "BM25 only", "vectors only", "RRF", "seed's concert",
-        "ours, append only", "ours",
+        "ours, append only, each line alone", "ours, append only", "ours",
     }  # fmt: skip
     assert one.settings["half"] == "tune"
     assert recall.study(request(), [Letters()]).settings["half"] == "report"

@@ -1,12 +1,17 @@
 """What a turn recalls and quotes, and what a control puts in its place; a tiny Llama, a real ledger."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
-from memory_rig import awake, block, told
+import torch
+from memory_rig import Ticking, awake, block, told
 from runtime_rig import only
 
 from anima.context import Segment
 from anima.events import Recalled, Replied
+from anima.memory.organ import MemoryOrgan, Rules
+from anima.organ import Turn
 
 
 def test_what_answers_a_turn_is_quoted_before_its_text_with_its_source(memory):
@@ -108,6 +113,28 @@ def test_a_reply_is_quoted_after_the_question_it_was_given_to(memory):
     assert reply.endswith('"Clara, like our gran."')
     runtime.say("What is my sister called, once more?")
     assert block(runtime) == "", "both stand in the context already"
+
+
+def test_a_reply_does_not_begin_with_the_frame_of_what_is_quoted(memory):
+    told(memory, "My sister is called Clara.")
+    organ = MemoryOrgan(
+        memory, rules=Rules(race=False), clock=Ticking(), measure=len, unsaid=[3, 5]
+    )
+    asked = Turn(number=1, text="What is my sister called?", seed=0, session="s1", room=500)
+    bias = organ.contribute(asked).logit_bias
+    first = bias(torch.zeros(8))
+    assert first[[3, 5]].tolist() == [-30, -30]
+    assert first.count_nonzero() == 2
+    assert bias(torch.zeros(8)) is None
+    assert organ.contribute(replace(asked, text="How tall is it?")).logit_bias is None
+
+
+def test_the_ids_a_reply_does_not_begin_with_are_those_of_a_parenthesis(memory):
+    told(memory, "My sister is called Clara.")
+    runtime = awake(memory)
+    (parenthesis,) = tiny.loaded().tokenizer.encode("(")
+    assert runtime.logits("What is my sister called?")[parenthesis] < -20
+    assert runtime.logits("How tall is it?")[parenthesis] > -20
 
 
 def test_only_lines_near_the_best_are_quoted_and_at_most_as_many_as_set(memory):

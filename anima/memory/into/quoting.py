@@ -18,6 +18,13 @@ Of twenty ways to write it this was among the best three: SmolLM2-135M-Instruct 
 lines put in plainly before the question 54 and 35.
 """
 
+BEGINNINGS = ("(", " (", "(user", " (user", "(assistant", " (assistant")
+"""How a reply would begin that takes up the frame of a quote instead of what is quoted.
+
+Of 64 questions about what had been replied to a question, asked with both quoted, SmolLM2-135M-Instruct
+began 31 of its replies so and answered 24 in words of its own; kept from it, 41.
+"""
+
 LONGEST = 240
 """Characters of one quoted line, beyond which it is cut at a word."""
 
