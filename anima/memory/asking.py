@@ -11,6 +11,7 @@ from anima.memory.arguments import require_natural
 from anima.memory.core import Core
 from anima.memory.line import Line, Vector, vector_of
 from anima.memory.ranking import concert
+from anima.memory.ranking.reading import readers_for
 from anima.memory.ranking.recall import Found, Question
 
 
@@ -102,4 +103,6 @@ class Asking(Core):
         if not question.strip():
             raise UsageError("The question is empty: give some text or a vector.")
         vector = None if self._encoder is None else self._key(None, question)
-        return Question(text=question, vector=vector, now=now, as_of=at)
+        if self._readers is None and vector is not None:
+            self._readers = readers_for(self._encoder)
+        return Question(text=question, vector=vector, now=now, as_of=at, readers=self._readers)

@@ -11,6 +11,7 @@ from anima.errors import CorruptStateError, StateError, UsageError
 from anima.memory.arguments import require_natural
 from anima.memory.book import Book
 from anima.memory.line import SHORT, Line, Vector, content_of, vector_of
+from anima.memory.ranking.reading import Readers
 from anima.memory.ranking.recall import Encoder, Recall
 from anima.memory.standing import Standing
 
@@ -41,6 +42,7 @@ class Core:
         self._closed = False
         self._encoded = False
         self._made: Mapping[str, Vector] = {}
+        self._readers: Readers | None = None
         self.after_commit: Callable[[], None] | None = None
         """Called after every commit, before it is acknowledged; where it raises, so does the call."""
         self._standing = self._load()

@@ -161,6 +161,7 @@ class Writing(Core):
             for seq in (*self._standing.history.about(target, MERGE), target):
                 record = self._book.erase(self._record_draft(ERASE, seq))
                 self._standing.take_in([record])
+            self._readers = None  # they keep what they read
             self._committed()
             return record.anchor
 

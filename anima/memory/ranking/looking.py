@@ -97,17 +97,26 @@ class Looking:
         `words` is how many telling words of the question a line has, `times` are in unix seconds,
         `keys` `[n, d]` are zeros where there is none, `density` is the mean cosine of any two.
         """
-        if seen.time == "event":
-            return np.zeros(scores.size)
-        newer = times[None, :] > times[:, None]
-        known: Mask = np.asarray(keys.any(axis=1), np.bool_)
-        able: Mask = known & ~seen.asks & ~seen.outdated
-        may = (
-            (newer.T if seen.time == "before" else newer)
-            & (seen.foreign[None, :] == seen.foreign[:, None])
-            & (seen.by_user[None, :] == seen.by_user[:, None])
-            & able[None, :]
-            & known[:, None]
-        )
-        missing = words[:, None] - words[None, :]
+        may, missing = may_replace(seen, times, keys), words[:, None] - words[None, :]
         return moves(scores, chances(scores, likeness(keys, density), may, missing))
+
+
+def may_replace(seen: Look, times: Numbers, keys: NDArray[np.float32]) -> Mask:
+    """Whether line j may take the place of line i `[n, n]`: it is newer, and said of the same one.
+
+    To a question about what held before, it is the older one that may; to one about what happened,
+    none.
+    """
+    if seen.time == "event":
+        return np.zeros((times.size, times.size), np.bool_)
+    newer = times[None, :] > times[:, None]
+    known: Mask = np.asarray(keys.any(axis=1), np.bool_)
+    able: Mask = known & ~seen.asks & ~seen.outdated
+    may: Mask = (
+        (newer.T if seen.time == "before" else newer)
+        & (seen.foreign[None, :] == seen.foreign[:, None])
+        & (seen.by_user[None, :] == seen.by_user[:, None])
+        & able[None, :]
+        & known[:, None]
+    )
+    return may

@@ -8,13 +8,16 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from anima.errors import UsageError
 from anima.memory.line import LINE, Line, Vector
 from anima.memory.ranking import concert
 from anima.memory.ranking.roll import Roll
 from anima.memory.ranking.vectors import ExactIndex, VectorIndex, best
+
+if TYPE_CHECKING:
+    from anima.memory.ranking.reading import Readers
 
 THOUGHT: Final = "thought"
 """The role of a line that the model thought on the way to an answer; no question finds such a one."""
@@ -26,7 +29,8 @@ class Question:
 
     `now` is what ages are counted from. With `as_of`, lines said after it do not exist for the
     question, and closings after it do not count; without it everything counts, also lines whose
-    clock was ahead. The lines `without` do not exist for it either.
+    clock was ahead. The lines `without` do not exist for it either. `readers` are the learned ones,
+    see `reading`, where there are any.
     """
 
     text: str | None = None
@@ -34,6 +38,7 @@ class Question:
     now: datetime
     as_of: datetime | None = None
     without: Collection[int] = ()
+    readers: "Readers | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,17 +30,25 @@ def chances(scores: Numbers, alike: Numbers, may: NDArray[np.bool_], missing: Nu
 
     `missing` is how many telling words of the question i has and j lacks: from one on, j may not.
     """
-    certain = _LIKENESS * alike + _SCORE * scores[None, :] - _NEITHER
-    sure: Numbers = 1.0 / (1.0 + np.exp(-np.clip(certain, -50.0, 50.0)))
+    sure = logistic(_LIKENESS * alike + _SCORE * scores[None, :] - _NEITHER)
     found: Numbers = np.where(may, sure * (1.0 - np.clip(missing, 0.0, 1.0)), 0.0)
     return found
 
 
-def moves(scores: Numbers, chance: Numbers) -> Numbers:
-    """What each score `[n]` gains or loses: the most that it rises, less the most that it falls."""
+def logistic(logits: Numbers) -> Numbers:
+    """1 / (1 + e^−x) of each."""
+    found: Numbers = 1.0 / (1.0 + np.exp(-np.clip(logits, -50.0, 50.0)))
+    return found
+
+
+def moves(scores: Numbers, chance: Numbers, step: float = _STEP) -> Numbers:
+    """What each score `[n]` gains or loses: the most that it rises, less the most that it falls.
+
+    By a chance `[n, n]` of 1 two lines come `2 step` apart.
+    """
     if not scores.size:
         return np.zeros(0)
     gaps = np.maximum(scores[:, None] - scores[None, :], 0.0)
-    steps = chance * (gaps / 2.0 + _STEP)
+    steps = chance * (gaps / 2.0 + step)
     found: Numbers = steps.max(axis=0) - steps.max(axis=1)
     return found
