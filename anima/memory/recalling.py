@@ -108,15 +108,17 @@ class Recaller:
         except UsageError:
             # A text of signs alone: nothing can be looked for.
             return [], True, None
+        named = self._named(memory, text, known)
         if reply.abstained:
-            hits = self._named(memory, text, known)
-            return hits, not hits, reply.confidence
+            return named, not named, reply.confidence
         best = max((hit.score for hit in telling), default=0.0)
-        hits = [hit for hit in telling if hit.score >= NEAR * best][: self.lines]
-        return hits, not hits, reply.confidence
+        near = [hit for hit in telling if hit.score >= NEAR * best]
+        # What a rule reads of the slot is surer than any score, and the newest of it holds.
+        first = _first(named[0], near) if named else near
+        return first[: self.lines], not first, reply.confidence
 
     def _named(self, memory: Memory, text: str, known: frozenset[int]) -> list[Hit]:
-        """What holds of the slot that a text asks for by name, where nothing else is near."""
+        """What holds of the slot that a text asks for by name, the newest first."""
         return [
             Hit(line=line, score=1.0, terms={"slot": 1.0}, merged=())
             for line in memory.holding(text)
@@ -171,6 +173,12 @@ class Recaller:
             if drawn:
                 return drawn
         return []
+
+
+def _first(named: Hit, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits with this one before all others, as they have it where they do."""
+    found = next((hit for hit in hits if hit.line.seq == named.line.seq), named)
+    return [found, *(hit for hit in hits if hit is not found)]
 
 
 def _others(memory: Memory, passed: frozenset[int]) -> list[Hit]:

@@ -51,6 +51,16 @@ def test_what_holds_is_quoted_to_who_asks_for_it_by_name(memory):
     assert block(runtime) == ""
 
 
+def test_what_holds_of_a_slot_asked_for_by_name_comes_before_what_is_nearer(memory):
+    runtime = awake(memory, race="rules")
+    told(memory, "My name day is in May, and what a name!", "Which name is my sister's name?")
+    runtime.say("Hi, I'm Tomas. I work as a gardener.")
+    runtime.clear()
+    recalled = only(list(runtime.turn("What's my name?")), Recalled)
+    assert [line["text"][:10] for line in recalled.lines] == ["Hi, I'm To", "My name da"]
+    assert recalled.lines[0]["terms"] == {"slot": 1.0}
+
+
 def test_a_line_that_stands_in_the_context_is_not_recalled_again(memory):
     told(memory, "My sister is called Clara.")
     runtime = awake(memory)
