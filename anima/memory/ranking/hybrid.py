@@ -42,21 +42,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anima.memory.line import LINE, MERGE, Line, Vector
+from anima.memory.line import Line, Vector
 from anima.memory.ranking.answering import READ
+from anima.memory.ranking.candidates import Candidates, Indexes
 from anima.memory.ranking.concert import Concert, recency
-from anima.memory.ranking.keywords import Asked, Hits, KeywordIndex
+from anima.memory.ranking.keywords import Asked
 from anima.memory.ranking.looking import Look, Looking, look, may_replace
 from anima.memory.ranking.manner import (
     Time,
-    asked_of_oneself,
     asked_of_the_listener,
     time_asked,
 )
 from anima.memory.ranking.reading import can_be_read, confidence
-from anima.memory.ranking.recall import THOUGHT, Answer, Found, Question, novelty_among
-from anima.memory.ranking.roll import Roll
-from anima.memory.ranking.vectors import ExactIndex, Near, Numbers, Seqs, VectorIndex, best
+from anima.memory.ranking.recall import Answer, Found, Question, novelty_among
+from anima.memory.ranking.vectors import ExactIndex, Numbers, Seqs, VectorIndex, best
 
 Mask = NDArray[np.bool_]
 
@@ -78,8 +77,8 @@ class Mixture:
     stretched to [0, 1], so that of a few lines that are all alike none becomes the best by noise.
     `unrelated` is the mean cosine of a question to lines that have nothing to do with it, by the
     encoder at hand (MiniLM: ten questions, 400 lines of chat), `supposed` how many such lines are
-    supposed beside those there are. `pool` lines of each kind are candidates. `threshold` is the
-    confidence below which nothing is an answer.
+    supposed beside those there are. `pool` lines of each kind are candidates. `asked` is the weight of
+    the question that a line replies to. `threshold` is the confidence below which nothing is an answer.
     """
 
     keywords: float = 2 / 3
@@ -98,20 +97,6 @@ class Mixture:
         """The weight of words, where lines have so many of a question and the best one so telling ones."""
         says = _PER_WORD * (words - self.words) + _PER_TELLING * (telling - self.telling)
         return self.keywords / (1.0 + math.exp(-says))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Candidates:
-    """Lines that may answer and their raw scores, each `[n]`; NaN where a line has none.
-
-    `asked` is the place of the question that a line replies to, −1 for none.
-    """
-
-    seqs: Seqs
-    asked: NDArray[np.intp]
-    bm25: Numbers
-    similarity: Numbers
-    background: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,43 +124,30 @@ class HybridRecall:
     seed: Concert = field(default_factory=Concert)
     looking: Looking = field(default_factory=Looking)
     index: VectorIndex = field(default_factory=ExactIndex)
-    _keywords: KeywordIndex = field(default_factory=KeywordIndex)
-    _roll: Roll = field(default_factory=Roll)
-    _merged: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _indexes: Indexes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._indexes = Indexes(keys=self.index)
 
     def add(self, line: Line) -> None:
-        self._roll.add(line)
-        if line.kind == MERGE:
-            self._merged[line.seq] = line.header.target, line.timestamp.timestamp()
-            self._keywords.add(line.seq, line.text)
-        if line.kind != LINE or line.role == THOUGHT:
-            return
-        self._keywords.add(line.seq, line.text)
-        if line.key is not None:
-            self.index.add(line.seq, line.key)
+        self._indexes.add(line)
 
     def drop(self, seq: int) -> None:
-        self._roll.drop(seq)
-        self._merged.pop(seq, None)
-        self._keywords.drop(seq)
-        self.index.drop(seq)
+        self._indexes.drop(seq)
 
     def clear(self) -> None:
-        self._roll.clear()
-        self._merged.clear()
-        self._keywords.clear()
-        self.index.clear()
+        self._indexes.clear()
 
     def novelty(self, key: Vector) -> float:
         return novelty_among(self.index, key)
 
     def search(self, question: Question, k: int) -> Answer:
         time = self._time(question)
-        there = self._roll.counts(question.as_of, question.without, closed=time == "before")
-        asked = self._keywords.asked(question.text or "")
+        there = self._indexes.roll.counts(question.as_of, question.without, closed=time == "before")
+        asked = self._indexes.words.asked(question.text or "")
         # The seed's formula can rank a line first that is neither near nor alike, only new.
         pool = max(k, len(self.index) if self.concert == "seed" else self.mixture.pool)
-        candidates = self._candidates(question, asked, there, pool)
+        candidates = self._indexes.candidates(question, asked, there, pool)
         if self.concert == "seed":
             ranked = self._by_the_seed(question, candidates)
         else:
@@ -194,93 +166,23 @@ class HybridRecall:
             return "now"
         return time_asked(question.text)
 
-    def _candidates(self, question: Question, asked: Asked, there: Mask, pool: int) -> _Candidates:
-        hits = self._hits(asked, there, pool, question.as_of)
-        near = Near.none()
-        if question.vector is not None:
-            near = self._near(question.vector, there, pool)
-        seqs, places = self._with_replies(question, there, hits.seqs, near.seqs)
-        bm25, similarity = np.zeros(seqs.size), np.full(seqs.size, np.nan)
-        bm25[np.searchsorted(seqs, hits.seqs)] = hits.scores
-        similarity[np.searchsorted(seqs, near.seqs)] = near.similarities
-        background = 0.0
-        if question.vector is not None:
-            rest = np.isnan(similarity)
-            similarity[rest] = self.index.similarities(question.vector, seqs[rest])
-            background = self._background(question.vector)
-        return _Candidates(
-            seqs=seqs, asked=places, bm25=bm25, similarity=similarity, background=background
-        )
-
-    def _with_replies(
-        self, question: Question, there: Mask, by_words: Seqs, by_vector: Seqs
-    ) -> tuple[Seqs, NDArray[np.intp]]:
-        """All that was found and what replies to it, and the place of the question of each reply.
-
-        Of themselves the user is the one to tell: to a question about its speaker no other replies.
-        """
-        taken = np.zeros(there.size, np.bool_)
-        taken[by_words] = taken[by_vector] = True
-        replies, questions = self._roll.replies()
-        found = there[replies] & taken[questions]
-        if question.text is not None and asked_of_oneself(question.text):
-            found &= self._roll.by_user[replies]
-        taken[replies[found]] = True
-        seqs = np.flatnonzero(taken)
-        places = np.full(seqs.size, -1)
-        places[np.searchsorted(seqs, replies[found])] = np.searchsorted(seqs, questions[found])
-        return seqs, places
-
-    def _background(self, vector: Vector) -> float:
+    def _background(self, candidates: Candidates) -> float:
         """The mean cosine of a question to all keys and to those supposed beside them."""
         there, supposed = len(self.index), self.mixture.supposed
-        total = there * self.index.background(vector) + supposed * self.mixture.unrelated
+        total = there * candidates.mean + supposed * self.mixture.unrelated
         return total / (there + supposed)
 
-    def _hits(self, asked: Asked, there: Mask, most: int, as_of: datetime | None) -> Hits:
-        """The best lines by words, of those that are there."""
-        while True:
-            hits = self._keywords.search(asked, most)
-            seqs = self._said_again(hits.seqs, as_of)
-            kept = there[seqs]
-            if hits.seqs.size < most or kept.sum() >= most // 2:
-                return _once(seqs[kept], hits.scores[kept])
-            # Most of the best were said later or hold no longer: look further down.
-            most *= 4
-
-    def _said_again(self, seqs: Seqs, as_of: datetime | None) -> Seqs:
-        """With each merge as the line into which it was merged, one that came later as none, 0."""
-        if not self._merged:
-            return seqs
-        when = math.inf if as_of is None else as_of.timestamp()
-        places = [self._merged.get(seq, (seq, -math.inf)) for seq in seqs.tolist()]
-        found = [target if said <= when else 0 for target, said in places]
-        return np.array(found, np.int64)
-
-    def _near(self, vector: Vector, there: Mask, most: int) -> Near:
-        """The nearest lines, of those that are there."""
-        near = self.index.near(vector, most)
-        kept = there[near.seqs]
-        if kept.sum() < most and near.seqs.size < len(self.index):
-            near = self.index.near(vector)
-            kept = there[near.seqs]
-        seqs, similarities = near.seqs[kept], near.similarities[kept]
-        if seqs.size > most:
-            nearest = np.argpartition(similarities, seqs.size - most)[-most:]
-            seqs, similarities = seqs[nearest], similarities[nearest]
-        return Near(seqs, similarities)
-
     def _by_the_mixture(
-        self, question: Question, asked: Asked, candidates: _Candidates, time: Time
+        self, question: Question, asked: Asked, candidates: Candidates, time: Time
     ) -> _Ranked:
         mixture, seqs = self.mixture, candidates.seqs
-        recent = recency(question.now.timestamp() - self._roll.times[seqs], tau=mixture.tau)
+        recent = recency(question.now.timestamp() - self._indexes.roll.times[seqs], tau=mixture.tau)
         own, terms = self._relevance(asked, candidates)
         of_question = np.where(candidates.asked < 0, 0.0, own[candidates.asked])
         terms |= {
             "asked": mixture.asked * of_question,
             "recency": recent,
-            "novelty": self._roll.novelties[seqs],
+            "novelty": self._indexes.roll.novelties[seqs],
         }
         scores = own + terms["asked"] + mixture.recency * recent
         fits, surest = np.ones(seqs.size, np.bool_), None
@@ -310,7 +212,7 @@ class HybridRecall:
     def _answering(
         self,
         question: Question,
-        candidates: _Candidates,
+        candidates: Candidates,
         terms: dict[str, Numbers],
         scores: Numbers,
         at: NDArray[np.intp],
@@ -327,7 +229,7 @@ class HybridRecall:
         seqs, asked, near = candidates.seqs, candidates.asked[at], candidates.similarity
         # What replies to a question is read behind it, and is as near as it is.
         said_to = np.where(asked < 0, 0, seqs[asked])
-        texts = self._keywords.beginnings([*seqs[at].tolist(), *said_to[said_to > 0].tolist()])
+        texts = self._indexes.words.beginnings([*seqs[at].tolist(), *said_to[said_to > 0].tolist()])
         read = readers.read(
             text,
             [
@@ -335,31 +237,34 @@ class HybridRecall:
                 for one, seq in zip(said_to.tolist(), seqs[at].tolist(), strict=True)
             ],
             near=np.fmax(near[at], np.where(asked < 0, np.nan, near[asked]))
-            - candidates.background,
+            - self._background(candidates),
             keys=self.index.keys(seqs[at]),
-            times=self._roll.times[seqs[at]],
+            times=self._indexes.roll.times[seqs[at]],
         )
         _added(terms, "answers", scores, at, read.answers)
-        may = may_replace(seen, self._roll.times[seqs[at]], self.index.keys(seqs[at]))
+        may = may_replace(seen, self._indexes.roll.times[seqs[at]], self.index.keys(seqs[at]))
         _added(terms, "newer", scores, at, read.moved(scores[at], may, seen.time))
         return read.surest(seen.fits)
 
-    def _seen(self, text: str, time: Time, candidates: _Candidates, at: NDArray[np.intp]) -> Look:
+    def _seen(self, text: str, time: Time, candidates: Candidates, at: NDArray[np.intp]) -> Look:
         """How the lines at these places speak; what a user replies to a "you" is of the user."""
         seqs, asked = candidates.seqs[at], candidates.asked[at]
         questions = candidates.seqs[asked[asked >= 0]]
-        texts = self._keywords.beginnings([*seqs.tolist(), *questions.tolist()])
+        texts = self._indexes.words.beginnings([*seqs.tolist(), *questions.tolist()])
         seen = look(
-            text, time, [texts.get(seq, "") for seq in seqs.tolist()], self._roll.by_user[seqs]
+            text,
+            time,
+            [texts.get(seq, "") for seq in seqs.tolist()],
+            self._indexes.roll.by_user[seqs],
         )
         of_user = np.zeros(at.size, np.bool_)
         of_user[asked >= 0] = [
             asked_of_the_listener(texts.get(seq, "")) for seq in questions.tolist()
         ]
-        return replace(seen, foreign=seen.foreign & ~(of_user & self._roll.by_user[seqs]))
+        return replace(seen, foreign=seen.foreign & ~(of_user & self._indexes.roll.by_user[seqs]))
 
     def _relevance(
-        self, asked: Asked, candidates: _Candidates
+        self, asked: Asked, candidates: Candidates
     ) -> tuple[Numbers, dict[str, Numbers]]:
         """How well each line `[n]` answers, and the terms."""
         bm25, similarity = candidates.bm25, candidates.similarity
@@ -373,40 +278,42 @@ class HybridRecall:
             terms |= {"bm25": bm25, "keywords": keywords, "share of keywords": nothing + share}
         if by_vector:
             least = self.mixture.least_span
-            nearness = relative(similarity, candidates.background, least)
+            nearness = relative(similarity, self._background(candidates), least)
             terms |= {"similarity": similarity, "nearness": nearness}
         return share * keywords + (1.0 - share) * nearness, terms
 
-    def _share_of_keywords(self, asked: Asked, candidates: _Candidates) -> float:
+    def _share_of_keywords(self, asked: Asked, candidates: Candidates) -> float:
         """The weight of words beside vectors, by what the best line by words has of the question."""
         if not candidates.bm25.any():
             return 0.0
         seq = int(candidates.seqs[candidates.bm25.argmax()])
-        covered = self._keywords.coverage(asked, [seq])[seq]
+        covered = self._indexes.words.coverage(asked, [seq])[seq]
         telling = covered * asked.mass / asked.rarest
         return self.mixture.share(asked.known, telling)
 
     def _moved(self, asked: Asked, seqs: Seqs, scores: Numbers, seen: Look) -> Numbers:
         """What the best lines gain or lose by their age."""
-        covered = self._keywords.coverage(asked, seqs.tolist())
+        covered = self._indexes.words.coverage(asked, seqs.tolist())
         return self.looking.moved(
             seen,
             scores=scores,
             words=np.array([covered[seq] for seq in seqs.tolist()]) * asked.mass / asked.rarest,
-            times=self._roll.times[seqs],
+            times=self._indexes.roll.times[seqs],
             keys=self.index.keys(seqs),
             density=self.index.density(),
         )
 
-    def _by_the_seed(self, question: Question, candidates: _Candidates) -> _Ranked:
+    def _by_the_seed(self, question: Question, candidates: Candidates) -> _Ranked:
         """The seed's formula; where there is no vector, the words stand in for the cosine."""
         similarity = candidates.similarity
         if np.isnan(similarity).all():
             similarity = relative(candidates.bm25, 0.0, 0.0)
         kept = np.nan_to_num(similarity, nan=-1.0) >= self.seed.floor
         seqs = candidates.seqs[kept]
-        recent = recency(question.now.timestamp() - self._roll.times[seqs], tau=self.seed.tau)
-        novelties = self._roll.novelties[seqs]
+        recent = recency(
+            question.now.timestamp() - self._indexes.roll.times[seqs], tau=self.seed.tau
+        )
+        novelties = self._indexes.roll.novelties[seqs]
         return _Ranked(
             seqs=seqs,
             scores=self.seed.weigh(recent, similarity[kept], novelties),
@@ -423,7 +330,7 @@ class HybridRecall:
         """
         seqs, scores = ranked.seqs, ranked.scores
         order = seqs[best(scores, seqs, k)].tolist()
-        lifted = order if there is None else self._roll.newest_first(order, there, as_of)
+        lifted = order if there is None else self._indexes.roll.newest_first(order, there, as_of)
         chosen = list(itertools.islice(lifted, k))
         places = {int(seqs[at]): at for at in np.flatnonzero(np.isin(seqs, chosen))}
         found: list[Found] = []
@@ -438,7 +345,7 @@ class HybridRecall:
         return found[::-1]
 
     def _confidence(
-        self, asked: Asked, candidates: _Candidates, ranked: _Ranked, found: Sequence[Found]
+        self, asked: Asked, candidates: Candidates, ranked: _Ranked, found: Sequence[Found]
     ) -> float:
         """How far the nearest line stands out; without vectors, what its words cover.
 
@@ -449,13 +356,13 @@ class HybridRecall:
         if np.isnan(candidates.similarity).all():
             seqs = [each.seq for each in found[:_LOOKED_AT]]
             fit = set(ranked.seqs[ranked.fits].tolist())
-            covered = self._keywords.coverage(asked, seqs)
+            covered = self._indexes.words.coverage(asked, seqs)
             return max(share if seq in fit else share / 2 for seq, share in covered.items())
         nearest = [
             np.nanmax(candidates.similarity[fit], initial=-1.0)
             for fit in (ranked.fits, ~ranked.fits)
         ]
-        mean, count = candidates.background, len(self.index) + self.mixture.supposed
+        mean, count = self._background(candidates), len(self.index) + self.mixture.supposed
         fitting, other = (standing_out(float(each), mean, count) for each in nearest)
         far = max(fitting, other / 2)
         return far if ranked.surest is None else confidence(far, ranked.surest)
@@ -468,12 +375,6 @@ def _added(
     terms[name] = np.zeros(scores.size)
     terms[name][at] = values
     scores[at] += values
-
-
-def _once(seqs: Seqs, scores: Numbers) -> Hits:
-    """Each line once, with the greatest of its scores; the best come first, before and after."""
-    first = np.sort(np.unique(seqs, return_index=True)[1])
-    return Hits(seqs[first], scores[first])
 
 
 def standing_out(nearest: float, mean: float, count: int) -> float:
