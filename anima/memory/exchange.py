@@ -133,7 +133,9 @@ def _document(content: bytes, place: str) -> Mapping[str, Any]:
         document = json.loads(content.decode())
     except UnicodeDecodeError as error:
         raise UsageError(f"{place} is not UTF-8 ({error.reason}). Save it as UTF-8.") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise UsageError(f"{place} is nested too deeply to be read.") from error
+    except ValueError as error:
         raise UsageError(f"{place} is not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise UsageError(f"{place} is not an object in braces.")

@@ -9,6 +9,7 @@ from typing import IO
 from anima.errors import UsageError
 from anima.home import write_atomically
 from anima.memory import crypto, exchange, temporal
+from anima.memory.arriving import Imported, Present, moments_of
 from anima.memory.book import Draft, Verdict
 from anima.memory.chain import Seal
 from anima.memory.crypto import Kdf, Secret
@@ -73,49 +74,75 @@ class Keeping(Writing):
         """A line of this memory as an export has it."""
         return exchange.as_json(line, in_force=self.in_force(line.seq), encoder=self.encoder_name)
 
-    def import_lines(self, file: IO[bytes], name: str) -> Sequence[Line]:
+    def import_lines(self, file: IO[bytes], name: str) -> Imported:
         """Remember the lines in a file of JSON (`name` is for messages), all of them or none.
 
-        What an export says was closed or merged is so here too. A record of this very memory is
-        passed over, and returned are the lines alone. Raises UsageError that names the place of one
-        that cannot be, or that claims the anchor of another line, and StorageError.
+        What an export says was closed or merged is so here too. A record that is here already is
+        passed over: one of this very memory, or one that says the same, of the same role and time.
+        Raises UsageError that names the place of one that cannot be, or that claims the anchor of
+        another line, and StorageError.
         """
-        lines = list(exchange.read(file, name, kinds=(LINE, CLOSE, MERGE)))
-        with self._locked(), self._encoding(self._unencoded(lines)):
+        given = list(exchange.read(file, name, kinds=(LINE, CLOSE, MERGE)))
+        with self._locked():
+            moments = moments_of(
+                each.timestamp for each in given if not self._has(each.anchor or "")
+            )
+            present = Present(self.lines() if moments else (), moments)
+            here = [self._present(each, present) if each.kind == LINE else None for each in given]
+            new = [each for each, seq in zip(given, here, strict=True) if seq is None]
             drafts: list[Draft] = []
             now: dict[int, int] = {}
-            for each in lines:
-                draft = self._line_draft(each, now) if each.kind == LINE else self._after(each, now)
-                drafts += [] if draft is None else [draft]
-                if draft is not None and each.kind == LINE and each.seq:
-                    now[each.seq] = self.count + len(drafts)
-            return tuple(line for line in self.commit(drafts) if line.kind == LINE)
+            with self._encoding(self._unencoded(new)):
+                for each, seq in zip(given, here, strict=True):
+                    draft = None
+                    if each.kind != LINE:
+                        draft = self._after(each, now, present)
+                    elif seq is None:
+                        draft = self._draft_of(each)
+                    drafts += [] if draft is None else [draft]
+                    if each.kind == LINE and each.seq:
+                        now[each.seq] = self.count + len(drafts) if seq is None else seq
+            lines = tuple(line for line in self.commit(drafts) if line.kind == LINE)
+            return Imported(lines=lines, known=tuple(seq for seq in here if seq is not None))
 
-    def _line_draft(self, given: exchange.Given, now: dict[int, int]) -> Draft | None:
-        """The draft of a line, None where it is here; `now` gets the number that it has here."""
-        if self._is_new(given):
-            return self._draft_of(given)
-        now[given.seq] = self.find(given.anchor or "")
-        return None
+    def _has(self, anchor: str) -> bool:
+        return self._standing.by_anchor(anchor) is not None
 
-    def _after(self, given: exchange.Given, now: Mapping[int, int]) -> Draft | None:
+    def _present(self, given: exchange.Given, present: Present) -> int | None:
+        """The number that a line of an export has here, None where it is new."""
+        exchange.check(given)
+        if self._is_erased(given) or not self._is_new(given):
+            return self.find(given.anchor or "")
+        if given.timestamp is None:
+            return None
+        own = self._own_key(given)
+        return present.take(
+            header_of(kind=LINE, role=given.role, timestamp=given.timestamp),
+            content_of(
+                text=given.text, context=given.context, value=given.value,
+                key=None if isinstance(own, str) else own,
+            ),
+        )  # fmt: skip
+
+    def _after(
+        self, given: exchange.Given, now: Mapping[int, int], present: Present
+    ) -> Draft | None:
         """The draft of a closing or a merge, about the lines as they are numbered `now`."""
         by = given.context.get("by") or 0
-        here = self._standing.by_anchor(given.anchor or "") is not None
-        if here or given.target not in now or given.timestamp is None:
+        if self._has(given.anchor or "") or given.target not in now or given.timestamp is None:
             return None
         context = (
             {**given.context, "by": now.get(by) if isinstance(by, int) else None}
             if given.kind == CLOSE
             else given.context
         )
-        return Draft(
-            header=header_of(
-                kind=given.kind, role=given.role, timestamp=given.timestamp,
-                target=now[given.target],
-            ),
-            content=content_of(text=given.text, context=context),
-        )  # fmt: skip
+        header = header_of(
+            kind=given.kind, role=given.role, timestamp=given.timestamp, target=now[given.target]
+        )
+        content = content_of(text=given.text, context=context)
+        if present.take(header, content) is not None:
+            return None
+        return Draft(header=header, content=content)
 
     def remember(self, given: Sequence[exchange.Given]) -> Sequence[Line]:
         """Remember lines as they are given, in one durable commit; returns the line of each.
@@ -169,7 +196,18 @@ class Keeping(Writing):
         line = self._existing(seq)
         if line.kind == LINE and (line.text, line.role) == (given.text, given.role):
             return False
+        why = "says something else" if line.content is not None else "was erased"
         raise UsageError(
             f"{given.place} claims the anchor {line.short}, which is line {seq} of this memory and "
-            "says something else. Remove the anchor to remember it as a new line."
+            f"{why}. Remove the anchor to remember it as a new line."
         )
+
+    def _is_erased(self, given: exchange.Given) -> bool:
+        """Whether a line of an export is one whose content was erased here since."""
+        seq = self._standing.by_anchor(given.anchor or "")
+        if seq is None or given.timestamp is None:
+            return False
+        line = self._existing(seq)
+        return line.content is None and (line.kind, line.role, line.timestamp) == (
+            LINE, given.role, given.timestamp,
+        )  # fmt: skip

@@ -19,7 +19,7 @@ from anima.errors import (
     TailMissing,
     UsageError,
 )
-from anima.memory import AsyncMemory, Memory, check
+from anima.memory import AsyncMemory, Memory, Said, check
 from anima.memory.ledgers.ledger import Change, Entry, opened
 
 from .conftest import Ticking
@@ -367,7 +367,8 @@ def test_an_export_says_everything_and_can_be_read_in(
     assert [row["in_force"] for row in rows] == [True, False, True, False, True]
     content = (shelf / "out.jsonl").read_bytes()
 
-    assert plain.import_lines(io.BytesIO(content), "out") == ()
+    again = plain.import_lines(io.BytesIO(content), "out")
+    assert (again.lines, again.known, plain.count) == ((), (1,), 5)
     with Memory.open(shelf / "other" / "memory.sqlite", clock=clock) as other:
         other.import_lines(io.BytesIO(content), "out")
         assert texts(other) == ["Grüße"]
@@ -375,6 +376,89 @@ def test_an_export_says_everything_and_can_be_read_in(
         assert (line.timestamp, line.role) == (plain.line(1).timestamp, "assistant")
         assert (line.context, line.valence) == ({"turn": 1}, -0.25)
         assert np.array_equal(line.value, [0.5])
+
+
+def exported(memory: Memory, path: Path) -> bytes:
+    memory.export(path)
+    return path.read_bytes()
+
+
+def test_an_export_that_is_read_in_twice_adds_nothing_the_second_time(
+    plain: Memory, shelf: Path, clock: Ticking
+) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    plain.put(None, "Ada lives in Paris.", {"turn": 1}, timestamp=at)
+    plain.put(None, "Ada lives in Paris.", {"turn": 1}, timestamp=at)  # said twice in one moment
+    plain.put(None, "Ada lives in Paris.", {"turn": 2}, timestamp=at)
+    plain.put([1, 0], [0.5, 1.5], role="assistant")
+    content = exported(plain, shelf / "out.jsonl")
+    with Memory.open(shelf / "other" / "memory.sqlite", clock=clock) as other:
+        other.put(None, "An earlier line.")
+        first = other.import_lines(io.BytesIO(content), "out")
+        assert ([line.seq for line in first.lines], first.known) == ([2, 3, 4, 5], ())
+        second = other.import_lines(io.BytesIO(content), "out")
+        assert (second.lines, second.known, other.count) == ((), (2, 3, 4, 5), 5)
+
+        plain.put(None, "And in Rome.")
+        third = other.import_lines(io.BytesIO(exported(plain, shelf / "more.jsonl")), "more")
+        assert [line.text for line in third.lines] == ["And in Rome."]
+        assert third.known == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "Ada lives in Rome."},
+        {"role": "assistant"},
+        {"timestamp": "2026-03-01T00:00:00.000001Z"},
+        {"context": {"turn": 2}},
+        {"value": [1.0]},
+    ],
+)
+def test_a_line_that_differs_in_what_was_said_or_by_whom_or_when_is_another_one(
+    plain: Memory, other: dict[str, object]
+) -> None:
+    line = {
+        "text": "Ada lives in Paris.", "role": "user", "timestamp": "2026-03-01T01:00:00+01:00",
+        "context": {"turn": 1}, "novelty": 0.5,
+    }  # fmt: skip
+    plain.import_lines(io.BytesIO(json.dumps(line).encode()), "in")
+    both = [{**line, **other}, {**line, "timestamp": "2026-03-01T00:00:00Z", "novelty": 0.25}]
+    content = "".join(json.dumps(each) + "\n" for each in both).encode()
+
+    found = plain.import_lines(io.BytesIO(content), "in")
+
+    assert ([each.seq for each in found.lines], found.known) == ([2], (1,))
+
+
+def test_what_was_forgotten_or_erased_here_stays_so_when_it_is_read_in_again(
+    plain: Memory, shelf: Path, clock: Ticking
+) -> None:
+    for text in ("one", "two", "three"):
+        plain.put(None, text)
+    content = exported(plain, shelf / "out.jsonl")
+    plain.forget(1)
+    plain.erase(2)
+    assert plain.import_lines(io.BytesIO(content), "out").known == (1, 2, 3)
+    assert texts(plain) == ["three"]
+    with Memory.open(shelf / "other" / "memory.sqlite", clock=clock) as other:
+        other.import_lines(io.BytesIO(content), "out")
+        other.forget(1)
+        assert other.import_lines(io.BytesIO(content), "out").lines == ()
+        assert texts(other) == ["two", "three"]
+
+
+def test_closings_and_merges_are_read_in_once(plain: Memory, shelf: Path, clock: Ticking) -> None:
+    for month, text in ((1, "I live in Paris."), (2, "I live in Paris."), (5, "I moved to Rome.")):
+        plain.race([Said(text=text, role="user", timestamp=datetime(2026, month, 1, tzinfo=UTC))])
+    content = exported(plain, shelf / "out.jsonl")
+    with Memory.open(shelf / "other" / "memory.sqlite", clock=clock) as other:
+        other.put(None, "An earlier line.")
+        other.import_lines(io.BytesIO(content), "out")
+        before = other.count
+        assert [line.kind for line in other.lines()].count("close") == 1
+        assert other.import_lines(io.BytesIO(content), "out").lines == ()
+        assert other.count == before
 
 
 @pytest.mark.parametrize(
@@ -390,7 +474,7 @@ def test_an_export_says_everything_and_can_be_read_in(
         (b'{"text": "x", "timestamp": "2026-13-01"}', "no time"),
         (b'{"text": "x", "key": [1, "a"]}', "no vector"),
         (b'{"text": "a\\ud800"}', "not valid Unicode"),
-        (b"[" * 100_000, "line 1 is not JSON"),
+        (b"[" * 100_000, "line 1 is nested too deeply"),
     ],
 )
 def test_a_wrong_line_in_an_import_is_named_and_nothing_is_taken(

@@ -98,7 +98,7 @@ class _Putting:
         finally:
             # Also before an error: what was remembered so far stays.
             if self._count or whole:
-                self._screen.note(f"{self._count:,} line{'s' * (self._count != 1)} remembered.")
+                self._screen.note(f"{_lines(self._count)} remembered.")
 
     def put(self, batch: "Sequence[Given]") -> None:
         self._speak_of_zones(batch)
@@ -210,20 +210,35 @@ def _streamed(file: Any, name: str) -> "Iterator[Sequence[Given]]":
         yield list(exchange.read([rest], name, first=number + 1))
 
 
+def _lines(count: int) -> str:
+    return f"{count:,} line{'s' * (count != 1)}"
+
+
 @click.command("import")
 @click.argument("file", type=door.existing_file, metavar="FILE|-")
 @door.common
 def memory_import(ctx: click.Context, file: str, key_file: str | None) -> None:
     """Remember the lines of an export, all of them or none.
 
-    Lines that this very memory has are passed over, and so is what was forgotten where they come
-    from; what was closed or merged there is so here. Each gets a new anchor. To move a whole
-    memory with its chain, take its persona: anima persona export.
+    Lines that are here already (the same words, role, time and context) are passed over, and so is
+    what was forgotten where they come from; what was closed or merged there is so here. Each new
+    line gets a new anchor. To move a whole memory with its chain, take its persona: anima persona
+    export.
     """
     with door.opened_file(file) as (content, name), door.writing(ctx, key_file) as (screen, opened):
         found = opened.memory.import_lines(content, name)
         opened.commit()
-        screen.note(f"{len(found):,} line{'s' * (len(found) != 1)} remembered.")
+        screen.note(f"{_lines(len(found.lines))} remembered.")
+        if found.known:
+            gone = sum(not opened.memory.in_force(seq) for seq in set(found.known))
+            screen.note(_there(len(found.known), gone))
+
+
+def _there(known: int, gone: int) -> str:
+    """Say what an import passed over, and how much of it no longer counts here."""
+    were = "was" if known == 1 else "were"
+    so = f" {gone:,} of them no longer count{'s' * (gone == 1)} here: forgotten stays forgotten."
+    return f"{_lines(known)} {were} there already.{so if gone else ''}"
 
 
 @click.command("export")

@@ -160,7 +160,7 @@ def test_a_line_that_claims_an_anchor_is_refused_and_one_that_has_it_is_not_writ
         (("put", "--jsonl", "nowhere"), 2, "does not exist"),
         (("put", "--jsonl", "."), 2, "is a directory"),
         (("query",), 2, "Give either a question"),
-        (("query", "a", "-k", "0"), 2, "0 is not in the range"),
+        (("query", "a", "-k", "0"), 2, "0 is too small: it goes from 1 up"),
         (("query", "a", "--at", "yesterday"), 2, "--at is 'yesterday', which is no time"),
         (("query", "a", "--at", "0001-01-01"), 2, "--at is '0001-01-01', which is no time"),
         (("query", "--batch", "{file}"), 2, "has no id"),

@@ -142,10 +142,21 @@ def test_an_export_is_read_in_elsewhere(
     assert anima("memory", "export", str(target), answer="n\n")[2].endswith(
         "Nothing was written.\n"
     )
-    assert anima("memory", "import", str(target))[2] == "0 lines remembered.\n"
+    assert anima("memory", "import", str(target))[2] == (
+        "0 lines remembered.\n2 lines were there already.\n"
+    )
     anima("persona", "new", "bob")
     assert anima("memory", "import", str(target), "--persona", "bob")[2] == "2 lines remembered.\n"
-    assert texts(anima, "--persona", "bob") == texts(anima)
+    anima("memory", "forget", "1", "--persona", "bob")
+    assert anima("memory", "import", str(target), "--persona", "bob")[2] == (
+        "0 lines remembered.\n2 lines were there already. 1 of them no longer counts here: "
+        "forgotten stays forgotten.\n"
+    )
+    anima("memory", "put", "--jsonl", str(target), "--persona", "bob")  # appends as it is given
+    assert len(texts(anima, "--persona", "bob")) == 3
+    anima("persona", "new", "carol")
+    anima("memory", "import", str(target), "--persona", "carol")
+    assert texts(anima, "--persona", "carol") == texts(anima)
 
 
 def test_what_was_closed_or_merged_is_so_where_it_is_read_in(anima: Anima, tmp_path: Path) -> None:
@@ -159,9 +170,9 @@ def test_what_was_closed_or_merged_is_so_where_it_is_read_in(anima: Anima, tmp_p
     anima("memory", "export", target)
     anima("persona", "new", "bob")
     anima("memory", "put", "An earlier line.", "--persona", "bob")
-    for remembered in (2, 0):  # the second time it is all there
+    for said in ("2 lines remembered.\n", "0 lines remembered.\n3 lines were there already.\n"):
         code, _, err = anima("memory", "import", target, "--persona", "bob")
-        assert (code, err) == (0, f"{remembered} lines remembered.\n")
+        assert (code, err) == (0, said)
         target = str(tmp_path / "bob.jsonl")
         anima("memory", "export", target, "--persona", "bob")
     held = json.loads(anima("memory", "history", "user", "city", "--json", "--persona", "bob")[1])
