@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anima.errors import SteeringError
+from anima.errors import SteeringError, UsageError
 from anima.home import write_atomically
+from anima.prism.fields import Fields
+from anima.trunk.settings import NAMES as SAMPLING
 from anima.trunk.settings import Sampling
 
 if TYPE_CHECKING:
@@ -28,6 +30,13 @@ STRONGEST = 4.0
 
 RESERVED = ("off", "auto", "none", "default")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_MODE = (
+    "schema", "name", "description", "model", "fingerprint", "sae", "sae_mark", "layer", "norm",
+    "strength", "sampling", "calibration", "feature", "vector",
+)  # fmt: skip
+_FEATURE = ("feature", "operation", "strength", "label", "above")
+_VECTOR = ("name", "operation", "strength", "values", "above")
+_CALIBRATION = ("kl_p95", "kl_mean", "prompts", "tokens")
 _DIGITS = 6  # of a vector's values: float32 has seven
 
 
@@ -89,7 +98,7 @@ class Mode:
         check_name(self.name)
         check_strength(self.name, self.strength)
         if not (math.isfinite(self.norm) and self.norm > 0):
-            raise SteeringError(f"Mode {self.name}: norm {self.norm:g} must be above 0.")
+            raise SteeringError(f"Mode {self.name}: norm {self.norm:g} must be finite and above 0.")
         if self.layer < 0:
             raise SteeringError(f"Mode {self.name}: layer {self.layer} cannot be.")
         if self.features and not self.sae:
@@ -236,70 +245,69 @@ def _spare(push: dict[str, Any]) -> dict[str, Any]:
 
 def mode_of(values: Mapping[str, Any], place: str) -> Mode:
     """The inverse of `document`; SteeringError names `place` and what is wrong there."""
-    schema = values.get("schema")
-    if schema != SCHEMA:
-        raise SteeringError(
-            f"{place}: schema {schema!r} is not {SCHEMA}, the one that this version reads."
-        )
-    known = {*Mode.__dataclass_fields__, "schema", "feature", "vector"} - {"features", "vectors"}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise SteeringError(f"{place}: there is nothing called {unknown[0]!r} in a mode.")
+    _check_schema(values, place)
+    said = Fields(values, place, _MODE)
+    sampling = said.table("sampling", SAMPLING)
+    fields: dict[str, Any] = {name: said.text(name) for name in ("name", "description", "model")}
+    fields |= {name: said.text(name, "") for name in ("fingerprint", "sae", "sae_mark")}
+    fields |= {
+        "layer": said.whole("layer"),
+        "norm": said.number("norm"),
+        "strength": said.number("strength", 1.0),
+        "sampling": {name: sampling.number(name) for name in sampling},
+        "calibration": _calibration(said.table("calibration", _CALIBRATION)),
+        "features": tuple(map(_feature, said.tables("feature", _FEATURE))),
+        "vectors": tuple(map(_vector, said.tables("vector", _VECTOR))),
+    }
     try:
-        plain = {name: values[name] for name in ("name", "description", "model")}
-        calibration = values.get("calibration") or None
-        mode = Mode(
-            **{name: _text(value) for name, value in plain.items()},
-            **{n: _text(values.get(n, "")) for n in ("fingerprint", "sae", "sae_mark")},
-            layer=_whole(values["layer"]), norm=_number(values["norm"]),
-            strength=_number(values.get("strength", 1.0)),
-            features=tuple(_feature(each) for each in values.get("feature", ())),
-            vectors=tuple(_vector(each) for each in values.get("vector", ())),
-            sampling={name: _number(v) for name, v in dict(values.get("sampling", {})).items()},
-            calibration=Calibration(**calibration) if calibration else None,
-        )  # fmt: skip
+        mode = Mode(**fields)
         mode.pushes(1.0)
-    except KeyError as error:
-        raise SteeringError(f"{place}: a mode needs {error}.") from error
-    except (TypeError, ValueError) as error:
-        raise SteeringError(f"{place}: {error}.") from error
-    except SteeringError as error:
+    except (SteeringError, UsageError) as error:
         raise SteeringError(f"{place}: {error}") from error
     return mode
 
 
-def _feature(values: Mapping[str, Any]) -> FeaturePush:
+def _check_schema(values: Mapping[str, Any], place: str) -> None:
+    if "schema" not in values:
+        raise SteeringError(
+            f"{place} does not say in which format it is: write `schema = {SCHEMA}` in its first "
+            "line."
+        )
+    schema = values["schema"]
+    if type(schema) is not int or schema < 1:
+        raise SteeringError(
+            f"{place}: schema {schema!r} is no version of the format: write `schema = {SCHEMA}`."
+        )
+    if schema != SCHEMA:
+        raise SteeringError(
+            f"{place} was written by a newer Anima: its schema is {schema}, and this one reads "
+            f"{SCHEMA}. Update Anima."
+        )
+
+
+def _feature(said: Fields) -> FeaturePush:
     return FeaturePush(
-        feature=_whole(values["feature"]), operation=_text(values.get("operation", "clamp")),
-        strength=_number(values["strength"]), label=_text(values.get("label", "")),
-        above=_number(values.get("above", 0.0)),
+        feature=said.whole("feature"), operation=said.text("operation", "clamp"),
+        strength=said.number("strength"), label=said.text("label", ""),
+        above=said.number("above", 0.0),
     )  # fmt: skip
 
 
-def _vector(values: Mapping[str, Any]) -> VectorPush:
+def _vector(said: Fields) -> VectorPush:
     return VectorPush(
-        name=_text(values["name"]), operation=_text(values.get("operation", "add")),
-        strength=_number(values["strength"]), above=_number(values.get("above", 0.0)),
-        values=tuple(_number(value) for value in values["values"]),
+        name=said.text("name"), operation=said.text("operation", "add"),
+        strength=said.number("strength"), above=said.number("above", 0.0),
+        values=said.numbers("values"),
     )  # fmt: skip
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} should be a text")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} should be a whole number")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{value!r} should be a number")
-    return float(value)
+def _calibration(said: Fields) -> Calibration | None:
+    if not [*said]:
+        return None
+    return Calibration(
+        kl_p95=said.number("kl_p95"), kl_mean=said.number("kl_mean"),
+        prompts=said.whole("prompts"), tokens=said.whole("tokens"),
+    )  # fmt: skip
 
 
 def read_mode(path: Path) -> Mode:

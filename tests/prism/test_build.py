@@ -20,7 +20,7 @@ from anima.prism.build import (
 from anima.prism.calibration import TARGET, percentile
 from anima.prism.contrast import Contrast, means
 from anima.prism.mode import FeaturePush, check_fits, document, mode_of
-from anima.runtime.modes import SHIPPED, build_all, open_workshop, shipped_contrast
+from anima.runtime.modes import SHIPPED, build_shipped, open_workshop, shipped_contrast
 
 CONTRAST = Contrast(
     like=tuple(f"zz{c}zz {c}z" for c in "abcdef"), unlike=tuple(f"12{c}21 {c}9" for c in "abcdef")
@@ -141,11 +141,11 @@ def test_a_mode_that_only_takes_away_has_no_strength_to_calibrate(workshop):
         recalibrated(workshop, only)
 
 
-def test_the_shipped_texts_build_all_three_modes_on_any_model_in_one_call(workshop):
-    modes = build_all(workshop)
-    assert [mode.name for mode in modes] == list(SHIPPED)
-    for mode in modes:
-        check_fits(mode, workshop.info, workshop.sae)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_texts_build_each_of_their_modes_on_any_model(workshop, name):
+    mode = build_shipped(workshop, name).mode
+    assert mode.name == name
+    check_fits(mode, workshop.info, workshop.sae)
 
 
 @pytest.mark.slow

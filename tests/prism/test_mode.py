@@ -65,30 +65,52 @@ def test_an_overall_strength_out_of_range_is_refused(strength):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "by", "said"),
     [
-        ("strength = 0.3", "strength = nan"),
-        ("strength = 0.3", "strength = 7.0"),
-        ('operation = "clamp"', 'operation = "push"'),
-        ("feature = 3", 'feature = "three"'),
-        ("layer = 1", "layer = 1.5"),
-        ("schema = 1", "schema = 9"),
-        ('name = "dream"', 'name = "../../etc"'),
-        ('model = "tiny"', "model = 3"),
-        ("norm = 6.0", "norm = -1.0"),
-        ("norm = 6.0", ""),
-        ("norm = 6.0", "norm = 6.0\nnrom = 2.0"),
-        ("norm = 6.0", "norm = "),
+        ("strength = 0.3", "strength = nan", "strength nan cannot be"),
+        ("strength = 0.3", "strength = 7.0", "strength 7 cannot be"),
+        ("strength = 0.3", 'strength = "0.3"', "strength is '0.3', which is no number"),
+        ('operation = "clamp"', 'operation = "push"', "no operation 'push'; choose add"),
+        ("feature = 3", 'feature = "three"', "feature 1: feature is 'three', which is no whole"),
+        ("feature = 3", "", "feature 1 says no feature"),
+        ("feature = 3", "feature = 3\nlable = 'sea'", "feature 1: there is nothing called 'lable'"),
+        ("[[feature]]", "[feature]", r"two brackets on each side: \[\[feature\]\]"),
+        ("layer = 1", "layer = 1.5", "layer is 1.5, which is no whole number"),
+        ("layer = 1", "layer = true", "layer is true, which is no whole number"),
+        ("schema = 1", "", "write `schema = 1` in its first line"),
+        ("schema = 1", "schema = 9", "newer Anima: its schema is 9.* Update Anima"),
+        ("schema = 1", 'schema = "1"', "schema '1' is no version .* write `schema = 1`"),
+        ('name = "dream"', 'name = "../../etc"', "cannot name a mode"),
+        ('model = "tiny"', "model = 3", "model is 3, which is no text"),
+        ("norm = 6.0", "norm = -1.0", "norm -1 must be finite and above 0"),
+        ("norm = 6.0", "norm = inf", "norm inf must be finite and above 0"),
+        ("norm = 6.0", "", "says no norm"),
+        ("norm = 6.0", "norm = 6.0\nnrom = 2.0", "nothing called 'nrom' here; there are schema"),
+        ("norm = 6.0", "norm = 6.0\nsampling = 3", "sampling is 3 where a table should be"),
+        ("norm = 6.0", "norm = 6.0\nsampling.temperature = -1", "temperature -1 is out of range"),
+        ("norm = 6.0", "norm = 6.0\ncalibration.kl_p95 = 'x'", "kl_p95 is 'x', which is no number"),
+        ("norm = 6.0", "norm = ", "not valid TOML"),
     ],
 )
-def test_a_damaged_mode_is_refused_with_its_path(tmp_path, change, said):
+def test_a_damaged_mode_is_refused_with_its_path_and_what_is_wrong(tmp_path, change, by, said):
     path = tmp_path / "dream.toml"
-    write_mode(path, mode())
+    write_mode(path, mode(calibration=None))
     text = path.read_text(encoding="utf-8")
     assert change in text
-    path.write_text(text.replace(change, said, 1), encoding="utf-8")
-    with pytest.raises(SteeringError, match=r"dream\.toml"):
+    path.write_text(text.replace(change, by, 1), encoding="utf-8")
+    with pytest.raises(SteeringError, match=rf"dream\.toml.*{said}"):
         read_mode(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [(3, "values is 3, which is no list of numbers"), ([1, "a"], "values holds 'a', which is no")],
+)
+def test_a_vector_of_no_numbers_is_refused(values, said):
+    made = document(dense())
+    made["vector"][0]["values"] = values
+    with pytest.raises(SteeringError, match=f"here: vector 1: {said}"):
+        mode_of(made, "here")
 
 
 def test_a_missing_file_is_said(tmp_path):

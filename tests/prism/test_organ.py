@@ -330,6 +330,21 @@ def test_why_names_each_content_tokens_features_and_pushes(furniture):
     assert runtime.prism.firing(3)[0].activation > 0
 
 
+def test_why_leaves_out_what_a_turn_read_again_of_the_turns_before_it(furniture):
+    runtime = wake(furniture=furniture, max_tokens=4, on_switch="recompute")
+    runtime.say("Hello")
+    runtime.mode = "dream"
+    runtime.say("Hi")
+    assert len(runtime.turn_record(2)["ids"]) > len(runtime.turn_record(1)["ids"])
+    tokens = runtime.prism.why()
+    assert [(each.text, each.role) for each in tokens[:2]] == [("H", "user"), ("i", "user")]
+    assert len([each for each in tokens if each.role == "assistant"]) == 3
+    assert all(each.pushes for each in tokens)
+    assert all(
+        each.position > len(runtime.turn_record(1)["ids"]) for each in runtime.prism.firing(3)
+    )
+
+
 def test_a_turn_that_is_not_there_cannot_be_asked_why(furniture):
     runtime = wake(furniture=furniture)
     with pytest.raises(SteeringError, match="no turn"):
