@@ -3,7 +3,7 @@
 It knows the runtime, its records and features by number and label, and no screen.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ from anima.prism.listening import Heard
 from anima.prism.mode import Mode, check_fits
 from anima.prism.organ import PrismOrgan
 from anima.prism.shelf import Shelf
+from anima.runtime import heard
 from anima.steering.push import OPERATIONS
 from anima.steering.trace import PushRecord
 
@@ -89,14 +90,6 @@ class Firing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenPush:
-    """What one push did on one token, as a fraction of ‖h‖."""
-
-    label: str
-    share: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class WhyToken:
     """One content token: what was active there before the pushes, and what was pushed.
 
@@ -106,7 +99,7 @@ class WhyToken:
     text: str
     role: str
     features: tuple[Firing, ...]
-    pushes: tuple[TokenPush, ...]
+    pushes: tuple[heard.TokenPush, ...]
     share: float = 0.0
 
 
@@ -251,12 +244,12 @@ class Prism:
 
     def firing(self, count: int = 10, turn: int = -1) -> list[Firing]:
         """The features that mark a turn's text most: strong where active, and active seldom."""
-        book, heard, tokens = self._looked(turn)
-        best, at = _strongest(book.sae, heard.residuals)
+        book, found, tokens = self._looked(turn)
+        best, at = _strongest(book.sae, found.residuals)
         order = (best * book.marking).topk(min(count, len(best)))
         return [
             self._firing(
-                book, feature, float(best[feature]), tokens, heard.places[int(at[feature])]
+                book, feature, float(best[feature]), tokens, found.places[int(at[feature])]
             )
             for feature, score in zip(order.indices.tolist(), order.values.tolist(), strict=True)
             if score > 0
@@ -264,13 +257,13 @@ class Prism:
 
     def why(self, turn: int = -1, top: int = 3) -> list[WhyToken]:
         """A turn's content tokens one by one: the features that mark each most, and the pushes."""
-        book, heard, tokens = self._looked(turn)
-        pushed, shares = _pushed(heard), _shares(heard)
+        book, own, tokens = self._looked(turn)
+        pushed, shares = heard.pushed(own), heard.shares(own)
         found = []
-        for start in range(0, len(heard.residuals), _ROWS):
-            values, features = _marks(book, heard.residuals[start : start + _ROWS], top)
+        for start in range(0, len(own.residuals), _ROWS):
+            values, features = _marks(book, own.residuals[start : start + _ROWS], top)
             rows = zip(values.tolist(), features.tolist(), strict=True)
-            for place, (values, features) in zip(heard.places[start:], rows, strict=False):
+            for place, (values, features) in zip(own.places[start:], rows, strict=False):
                 firing = tuple(
                     self._firing(book, feature, value, tokens, place)
                     for value, feature in zip(values, features, strict=True)
@@ -285,24 +278,24 @@ class Prism:
 
     def latest(self, text: str, top: int = 3) -> WhyToken | None:
         """The same of the content token that was read last, while its turn runs; `text` is its own."""
-        heard = self._organ.latest()
-        if heard is None:
+        last = self._organ.latest()
+        if last is None:
             return None
         found: tuple[Firing, ...] = ()
         book = self._book
-        if book is not None and len(heard.residuals):
-            place = heard.places[-1]
-            values, features = _marks(book, heard.residuals, top)
+        if book is not None and len(last.residuals):
+            place = last.places[-1]
+            values, features = _marks(book, last.residuals, top)
             found = tuple(
                 self._firing(book, feature, value, {place: (text, "assistant")}, place)
                 for value, feature in zip(values[0].tolist(), features[0].tolist(), strict=True)
                 if value > 0
             )
-        pushed, shares = _pushed(heard), _shares(heard)
-        last = max(pushed, default=-1)
+        pushed, shares = heard.pushed(last), heard.shares(last)
+        place = max(pushed, default=-1)
         return WhyToken(
-            text=text, role="assistant", features=found, pushes=pushed.get(last, ()),
-            share=shares.get(last, 0.0),
+            text=text, role="assistant", features=found, pushes=pushed.get(place, ()),
+            share=shares.get(place, 0.0),
         )  # fmt: skip
 
     def _known(self) -> Book:
@@ -315,8 +308,8 @@ class Prism:
     def _looked(self, turn: int) -> tuple[Book, Heard, list[tuple[str, str]]]:
         book = self._known()
         record = self._live.turn_record(turn)
-        heard = self._organ.heard(int(record["turn"]))
-        return book, heard, _tokens(record, self._live.tokenizer)
+        everything = self._organ.heard(int(record["turn"]))
+        return book, heard.own(everything, record), heard.tokens_of(record, self._live.tokenizer)
 
     def _firing(
         self, book: Book, feature: int, value: float, tokens: _Tokens, place: int
@@ -358,14 +351,6 @@ class Prism:
         return None
 
 
-def _tokens(record: "Record", tokenizer: "Tokenizer") -> list[tuple[str, str]]:
-    """Text and role of every token that a turn computed, in order."""
-    ids: list[int] = [*record["ids"], *record["reply_ids"]]
-    roles: list[str] = [role for role, count in record["roles"] for _ in range(count)]
-    roles += ["assistant"] * len(record["reply_ids"])
-    return [(tokenizer.decode([each]), role) for each, role in zip(ids, roles, strict=True)]
-
-
 def _strongest(sae: "Sae", residuals: Tensor) -> tuple[Tensor, Tensor]:
     """Each feature's strongest activation `[F]` over rows `[t, d]`, and the row it is on."""
     best = torch.zeros(sae.n_features)
@@ -382,26 +367,3 @@ def _marks(book: Book, residuals: Tensor, top: int) -> tuple[Tensor, Tensor]:
     active = book.sae.encode(residuals).cpu()
     chosen = (active * book.marking).topk(min(top, active.shape[-1]), dim=-1).indices
     return active.gather(-1, chosen), chosen
-
-
-def _shares(heard: Heard) -> dict[int, float]:
-    """How far each token was pushed, by its place, as a fraction of ‖h‖."""
-    return {
-        place: round(length, 6)
-        for stretch in heard.stretches
-        for place, length in zip(stretch.places, stretch.trace.length.tolist(), strict=True)
-    }
-
-
-def _pushed(heard: Heard) -> dict[int, tuple[TokenPush, ...]]:
-    """The pushes on each token by its place, largest first."""
-    found: dict[int, tuple[TokenPush, ...]] = {}
-    for stretch in heard.stretches:
-        labels = [push.label for push in stretch.trace.state.pushes]
-        for place, shares in zip(stretch.places, stretch.trace.share.tolist(), strict=True):
-            pairs: Iterable[tuple[str, float]] = zip(labels, shares, strict=True)
-            ordered = sorted(pairs, key=lambda pair: -pair[1])
-            found[place] = tuple(
-                TokenPush(label=label, share=round(share, 6)) for label, share in ordered if share
-            )
-    return found

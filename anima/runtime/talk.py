@@ -183,9 +183,9 @@ class Talk:
             return self._life.add(draft.context.reply(draft.ids), record)
 
     def _discard(self, draft: Draft | None) -> None:
-        """After an error organs take back what they began."""
-        self.forget()
+        """After an error organs take back what they began; before a draft the model read nothing."""
         if draft is not None:
+            self.forget()
             self._organs.discard()
 
     def _begun(self, text: str, seed: int) -> Turn:

@@ -208,7 +208,10 @@ def _features(host: Host, argument: str) -> None:
     if not found:
         say(host, "No feature was active on the last turn.")
         return
-    head = "On the last turn, each at its strongest (100% is the most ever measured):"
+    head = (
+        "On the last turn, the most telling first: strong here, seldom elsewhere (100% is the most "
+        "ever measured):"
+    )
     lines = [*wrapped(head, host.width), *looking.firing(found, host.width)]
     say(host, "\n".join(lines))
 
@@ -316,6 +319,7 @@ PRISM: tuple[Command, ...] = (
         usage="/features [TEXT]",
         help="what is active on the last turn; TEXT finds by label",
         handler=_features,
+        details="Alone it lists ten, ordered by how strong each was and how seldom it is.",
         complete=_features_words,
         part=lambda argument: argument,
     ),

@@ -105,7 +105,9 @@ def test_a_message_larger_than_the_window_is_refused_and_nothing_is_lost():
         list(runtime.turn("x" * 300))
     assert runtime.turns == 1
     assert len(turns(shelf)) == 1
-    assert runtime.say("Still there?")
+    events = list(runtime.turn("Still there?"))
+    assert only(events, Replied).text
+    assert not any(isinstance(event, Recomputed) for event in events)  # nothing was forgotten
 
 
 def test_a_reply_ends_when_the_window_is_full():
