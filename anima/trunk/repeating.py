@@ -11,14 +11,26 @@ or in an earlier one. The first is the penalty of arXiv 1909.05858 over a window
 (text-generation-webui, pull request 5677). A short answer may come twice: of a few tokens the run
 costs little, while a whole sentence is hardly ever said again.
 
+A long reply finds the way between them, a litany of ever new words in one form ("a star. a lantern.
+a flame."), which then is in the context of every later one. So beyond 128 tokens of a reply, of its
+own tokens:
+
+    what followed the last token t > 2 times in 96     logit − g · 0.7 · (t − 2)
+    what came t times in 256, growing over 64 tokens   logit − g · 0.1 · (t − 1)
+
 Measured on SmolLM2-135M-Instruct at temperature .2 over 48 short chats (24 talks of two sessions, 312
 replies, at most 96 tokens, intervals over talks): replies with a sentence in them that had been said
 before .56 [.46, .65] without and .01 [.00, .03] with it; questions about what had been told a week
-before answered .60 and .80, the difference .20 [.07, .32].
+before answered .60 and .80, the difference .20 [.07, .32]. Replies of 400 tokens to two prompts that
+nothing was chosen by (8 in each mode, intervals over replies), distinct among the trigrams of words in
+a quarter of a reply, mean of the last two: *dream* .69 [.60, .78] before what holds of long replies
+and .89 [.86, .92] with it, without a mode .95 [.93, .98] and .97 [.96, .98].
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -39,6 +51,12 @@ _LOGITS = 0.8
 _GROWTH = 1.75
 _LONGEST = 40  # tokens of a run beyond which nothing grows
 _HEARD = 4096  # own tokens that are looked through
+
+LONG: Final = 128
+"""Tokens of a reply beyond which a litany is looked for; up to here the reply is as without that."""
+
+_PAIRS, _PAIRS_FREE, _PAIR_LOGITS = 96, 2, 0.7
+_TOKENS, _TOKEN_LOGITS, _GROWING = 256, 0.1, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,10 @@ class Repeating:
             ]
             bent = logits.clone()
             bent[list(runs)] -= torch.tensor(cost, dtype=logits.dtype, device=logits.device)
+        if worn := self._worn(picked):
+            bent = logits.clone() if bent is logits else bent
+            late = torch.tensor([*worn.values()], dtype=logits.dtype, device=logits.device)
+            bent[list(worn)] -= self.strength * late
         seen = torch.tensor(sorted(self._recent(picked)), dtype=torch.long, device=logits.device)
         return penalise(bent, seen, 1 + _PENALTY * self.strength)
 
@@ -79,6 +101,23 @@ class Repeating:
             if following != BREAK and length >= _RUN:
                 found[following] = max(length, found.get(following, 0))
         return found
+
+    def _worn(self, picked: Sequence[int]) -> dict[int, float]:
+        """What a long reply has worn out, with the logits that it costs at strength 1."""
+        if len(picked) <= LONG:
+            return {}
+        share = min(1.0, (len(picked) - LONG) / _GROWING)
+        costs = {
+            token: _TOKEN_LOGITS * (times - 1) * share
+            for token, times in Counter(picked[-_TOKENS:]).items()
+            if times > 1
+        }
+        near = picked[-_PAIRS:]
+        pairs = Counter(after for one, after in pairwise(near) if one == picked[-1])
+        for token, times in pairs.items():
+            if times > _PAIRS_FREE:
+                costs[token] += _PAIR_LOGITS * (times - _PAIRS_FREE)
+        return costs
 
     def _recent(self, picked: Sequence[int]) -> set[int]:
         before = [each for each in self.said if each != BREAK][-RECENT:]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anima.trunk.repeating import BREAK, RECENT, Repeating
+from anima.trunk.repeating import BREAK, LONG, RECENT, Repeating
 
 IDS = st.lists(st.integers(0, 5), max_size=40)
 
@@ -62,6 +62,36 @@ def test_what_was_said_long_ago_is_as_likely_as_ever() -> None:
     said = [3, *range(20, 20 + RECENT)]
     assert Repeating(said=said)(logits(), [])[3] == logits()[3]
     assert Repeating(said=said[:RECENT])(logits(), [])[3] < logits()[3]
+
+
+def cost(picked: list[int], token: int, **given: Any) -> float:
+    """What a reply so far costs a token that it has not said lately, and no run would say."""
+    before = logits()
+    return float(before[token] - Repeating(spared=range(100), **given)(before, picked)[token])
+
+
+def test_in_a_long_reply_a_form_that_is_filled_again_and_again_costs_more_each_time() -> None:
+    prose = [*range(2, 100)] * 2
+    costs = [
+        cost([*prose, *(n for word in range(60, 60 + times) for n in (0, 1, word)), 0], 1)
+        for times in (1, 2, 3, 4, 8)
+    ]
+    assert costs == pytest.approx([0.0, 0.1, 0.9, 1.7, 4.9], rel=1e-4)
+
+
+def test_what_a_long_reply_said_often_costs_more_as_it_grows_and_is_forgiven_at_last() -> None:
+    prose = [*range(2, 90)]
+    early, late = [*prose, 1] * 2, [*prose, 1] * 3
+    assert cost([*early, 0], 1) == pytest.approx(0.1 * (len(early) + 1 - LONG) / 64, rel=1e-4)
+    assert cost([*late, 0], 1) == pytest.approx(0.1 * 2, rel=1e-4)
+    assert cost([*late, *range(2, 90), *range(2, 90), *range(2, 83), 0], 1) == 0.0
+
+
+@given(st.lists(st.integers(0, 5), max_size=LONG))
+def test_up_to_so_many_tokens_a_form_costs_nothing(picked: list[int]) -> None:
+    guard = Repeating(spared=range(100))
+    if not guard.runs(picked):
+        assert torch.equal(guard(logits(), picked), logits())
 
 
 @given(said=IDS, picked=IDS)
