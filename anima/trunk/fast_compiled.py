@@ -6,8 +6,6 @@ taken and passes on, so one that the system has put to sleep holds up no other. 
 does not depend on who computes it, nor on how many tokens are multiplied at once.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from anima.trunk.fast_compiling import compiled
@@ -32,78 +30,15 @@ from anima.trunk.fast_vectors import (
     scores,
     turned,
 )
+from anima.trunk.fast_work import Array, Model, Past, Rooms, Work
 
-Array = np.ndarray[Any, Any]
+_KEYS_AT_ONCE = 64
+_QUERIES_AT_ONCE = 16
 
 # Four tokens at once keep all their sums in registers; eight do not, and take twice the time.
 _FOUR_1, _FOUR_4 = (block_product(4, tokens, instructions()) for tokens in (1, 4))
 _EIGHT_1, _EIGHT_4 = (block_product(8, tokens, instructions()) for tokens in (1, 4))
 _FOUR_BYTES, _EIGHT_BYTES = BLOCK_BYTES[4], BLOCK_BYTES[8]
-_KEYS_AT_ONCE = 64
-_QUERIES_AT_ONCE = 16
-
-
-class Model(NamedTuple):
-    """A packed model: addresses of blocks, and its shape.
-
-    layers int64 `[L, 4]`: q-k-v, attention out, gate-and-up (one block of either in turn), down.
-    norms float32 `[2 L + 1, d]`: before attention and before the inner layer, then the final one.
-    """
-
-    layers: Array
-    bits: int
-    norms: Array
-    head: int
-    head_bits: int
-    head_blocks: int
-    inner: int
-    heads: int
-    key_heads: int
-    head_width: int
-    epsilon: float
-
-
-class Past(NamedTuple):
-    """What attention sees: cache `[L, 2, B, K, C, D]` with `held` positions, and `padding` `[B]`.
-
-    bias `[L, B or 1, H, q or 1, T]` is added to the scores; with T = 0 there is none.
-    """
-
-    cache: Array
-    held: int
-    padding: Array
-    bias: Array
-
-
-class Work(NamedTuple):
-    """Tokens under way, n = B·q: the residual h `[n, d]` and room for what comes between.
-
-    turns `[n, D]` holds (cos, sin) of each pair at each token's position; scratch has a row for
-    each thread (`scratch_floats`).
-    """
-
-    h: Array
-    turns: Array
-    qkv: Array
-    mixed: Array
-    inner: Array
-    logits: Array
-    scratch: Array
-
-
-def scratch_floats(model: Model, tokens: int, positions: int) -> int:
-    """The floats of scratch that a thread needs for so many tokens over so many positions."""
-    group = model.heads // model.key_heads
-    return (
-        rounded_floats(tokens, max(model.inner, model.norms.shape[1], model.heads * model.head_width))
-        + 2 * ROWS * tokens
-        + group * (positions // ROWS + 2) * ROWS
-    )  # fmt: skip
-
-
-def rounded_floats(tokens: int, columns: int) -> int:
-    """The floats that tokens of so many columns take as integers, with their scales and sums."""
-    return tokens * (columns // 2 + columns // 16)
 
 
 @compiled
@@ -316,63 +251,90 @@ PHASES = 6
 
 
 @compiled
+def _rooms(thread: int, model: Model, work: Work) -> Rooms:
+    tokens, width = work.h.shape
+    most = max(model.inner, width, model.heads * model.head_width)
+    rounded = work.scratch.ctypes.data + 4 * thread * work.scratch.shape[1]
+    pair = rounded + 4 * tokens * (most // 2 + most // 16)
+    return Rooms(rounded, pair, pair + 8 * ROWS * tokens)
+
+
+@compiled
+def _attention(
+    counter: int, pieces: int, layer: int, model: Model, past: Past, work: Work, rooms: Rooms
+) -> int:
+    """Four phases: queries, keys and values; what is new into the cache; its mixture; h of that."""
+    tokens, width = work.h.shape
+    heads, shared, size = model.heads, model.key_heads, model.head_width
+    attention, three = heads * size, (heads + 2 * shared) * size
+    h, qkv, mixed = work.h.ctypes.data, work.qkv.ctypes.data, work.mixed.ctypes.data
+    held, padding, capacity = past.held, past.padding, past.cache.shape[4]
+    q = tokens // len(padding)
+    cache = past.cache.ctypes.data + 4 * layer * (past.cache.size // past.cache.shape[0])
+    bias = 0
+    if past.bias.shape[4] > 0:
+        bias = past.bias.ctypes.data + 4 * layer * (past.bias.size // past.bias.shape[0])
+    counter = _project(
+        counter, pieces, model.bits, model.layers[layer, 0], three // ROWS, h, width, tokens, width,
+        model.norms.ctypes.data + 8 * width * layer, model.epsilon, rooms.rounded, qkv, three, 0,
+    )  # fmt: skip
+    counter = _remember(
+        counter, min(pieces, tokens), cache, capacity, held, q, tokens, heads, shared, size, qkv,
+        work.turns.ctypes.data,
+    )  # fmt: skip
+    counter = _attend(
+        counter, cache, capacity, held, q, tokens, padding, heads, shared, size, qkv, bias,
+        past.bias.shape[1], past.bias.shape[3], rooms.score, mixed,
+    )  # fmt: skip
+    return _project(
+        counter, pieces, model.bits, model.layers[layer, 1], width // ROWS, mixed, attention,
+        tokens, attention, 0, model.epsilon, rooms.rounded, h, width, 1,
+    )  # fmt: skip
+
+
+@compiled
+def _inner_layer(
+    counter: int, pieces: int, layer: int, model: Model, work: Work, rooms: Rooms
+) -> int:
+    """Two phases: the gated inner layer, and h of that."""
+    tokens, width = work.h.shape
+    h, gated_, inner = work.h.ctypes.data, work.inner.ctypes.data, model.inner
+    norm = model.norms.ctypes.data + 4 * width * (2 * layer + 1)
+    counter = _gate(
+        counter, pieces, model.bits, model.layers[layer, 2], inner // ROWS, h, tokens, width, norm,
+        model.epsilon, rooms.rounded, rooms.pair, gated_,
+    )  # fmt: skip
+    return _project(
+        counter, pieces, model.bits, model.layers[layer, 3], width // ROWS, gated_, inner, tokens,
+        inner, 0, model.epsilon, rooms.rounded, h, width, 1,
+    )  # fmt: skip
+
+
+@compiled
+def _head(counter: int, pieces: int, model: Model, work: Work, rooms: Rooms, apart: int) -> int:
+    """One phase: the logits of every `apart`-th token."""
+    tokens, width = work.h.shape
+    return _project(
+        counter, pieces, model.head_bits, model.head, model.head_blocks,
+        work.h.ctypes.data + 4 * (apart - 1) * width, apart * width, tokens // apart, width,
+        model.norms.ctypes.data + 4 * (len(model.norms) - 1) * width, model.epsilon, rooms.rounded,
+        work.logits.ctypes.data, work.logits.shape[1], 0,
+    )  # fmt: skip
+
+
+@compiled
 def step(
     thread: int, counts: Array, pieces: int, model: Model, past: Past, work: Work, first: int,
     last: int, apart: int,
 ) -> None:  # fmt: skip
     """Layers first … last − 1 on the tokens, and the head on every `apart`-th if apart > 0."""
-    tokens, width = work.h.shape
-    inner, heads, shared, size = model.inner, model.heads, model.key_heads, model.head_width
-    attention, three = heads * size, (heads + 2 * shared) * size
-    most = max(inner, width, attention)
-    rounded = work.scratch.ctypes.data + 4 * thread * work.scratch.shape[1]
-    pair = rounded + 4 * tokens * (most // 2 + most // 16)
-    score = pair + 8 * ROWS * tokens
-    h, turns = work.h.ctypes.data, work.turns.ctypes.data
-    qkv, mixed, gated_ = work.qkv.ctypes.data, work.mixed.ctypes.data, work.inner.ctypes.data
-    norms, bits, epsilon = model.norms.ctypes.data, model.bits, model.epsilon
-    held, padding, capacity = past.held, past.padding, past.cache.shape[4]
-    q = tokens // len(padding)
-    layer_floats = past.cache.size // past.cache.shape[0]
-    biased = past.bias.shape[4] > 0
-    bias_floats, bias_rows = past.bias.size // past.bias.shape[0], past.bias.shape[1]
-    bias_queries = past.bias.shape[3]
+    rooms = _rooms(thread, model, work)
     counter = counts.ctypes.data
     for layer in range(first, last):
-        norm = norms + 8 * width * layer
-        cache = past.cache.ctypes.data + 4 * layer * layer_floats
-        bias = past.bias.ctypes.data + 4 * layer * bias_floats if biased else 0
-        counter = _project(
-            counter, pieces, bits, model.layers[layer, 0], three // ROWS, h, width, tokens, width,
-            norm, epsilon, rounded, qkv, three, 0,
-        )  # fmt: skip
-        counter = _remember(
-            counter, min(pieces, tokens), cache, capacity, held, q, tokens, heads, shared, size,
-            qkv, turns,
-        )  # fmt: skip
-        counter = _attend(
-            counter, cache, capacity, held, q, tokens, padding, heads, shared, size, qkv, bias,
-            bias_rows, bias_queries, score, mixed,
-        )  # fmt: skip
-        counter = _project(
-            counter, pieces, bits, model.layers[layer, 1], width // ROWS, mixed, attention, tokens,
-            attention, 0, epsilon, rounded, h, width, 1,
-        )  # fmt: skip
-        counter = _gate(
-            counter, pieces, bits, model.layers[layer, 2], inner // ROWS, h, tokens, width,
-            norm + 4 * width, epsilon, rounded, pair, gated_,
-        )  # fmt: skip
-        counter = _project(
-            counter, pieces, bits, model.layers[layer, 3], width // ROWS, gated_, inner, tokens,
-            inner, 0, epsilon, rounded, h, width, 1,
-        )  # fmt: skip
+        counter = _attention(counter, pieces, layer, model, past, work, rooms)
+        counter = _inner_layer(counter, pieces, layer, model, work, rooms)
     if apart > 0:
-        _project(
-            counter, pieces, model.head_bits, model.head, model.head_blocks,
-            h + 4 * (apart - 1) * width, apart * width, tokens // apart, width,
-            norms + 4 * (len(model.norms) - 1) * width, epsilon, rounded, work.logits.ctypes.data,
-            work.logits.shape[1], 0,
-        )  # fmt: skip
+        _head(counter, pieces, model, work, rooms, apart)
 
 
 @compiled

@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 SOURCES = (
-    "fast_lanes.py", "fast_vectors.py", "fast_products.py", "fast_counters.py", "fast_compiled.py",
+    "fast_lanes.py", "fast_vectors.py", "fast_products.py", "fast_counters.py", "fast_work.py",
+    "fast_compiled.py",
 )  # fmt: skip
 """The files that the compiled step is made of."""
 

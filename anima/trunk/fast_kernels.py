@@ -69,8 +69,9 @@ class Blocks:
         return self.data.data_ptr()
 
     def __call__(self, x: Tensor) -> Tensor:
-        from anima.trunk.fast_compiled import product, rounded_floats
+        from anima.trunk.fast_compiled import product
         from anima.trunk.fast_counters import counters
+        from anima.trunk.fast_work import rounded_floats
 
         together = crew(torch.get_num_threads())
         out = np.empty((len(x), self.blocks * _ROWS), np.float32)

@@ -8,19 +8,13 @@ import torch
 from torch import Tensor
 
 from anima.trunk.fast_cache import FastCache
-from anima.trunk.fast_compiled import (
-    PHASES,
-    Model,
-    Past,
-    Work,
-    scratch_floats,
-    step,
-)
+from anima.trunk.fast_compiled import PHASES, step
 from anima.trunk.fast_counters import counters
 from anima.trunk.fast_crew import Crew, crew
 from anima.trunk.fast_kernels import Blocks, Product
 from anima.trunk.fast_shape import Shape
 from anima.trunk.fast_weights import Weights
+from anima.trunk.fast_work import Model, Past, Work, scratch_floats
 
 
 class CompiledStep:
