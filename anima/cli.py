@@ -8,6 +8,7 @@ imported by the command that needs it.
 
 import contextlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 _CLOSED_PIPE = 141
 
 _OURS = {
-    "is not a valid integer": "is no whole number",
-    "is not a valid float": "is no number",
+    r"is not a valid integer( range)?": "is no whole number",
+    r"is not a valid float": "is no number",
+    r"is not in the range x>=(\S+)\.": r"is too small: it goes from \1 up.",
 }
 
 
@@ -331,7 +333,7 @@ def _in_words(error: click.ClickException) -> str:
     """What click says, without the words of programmers."""
     text = error.format_message()
     for theirs, ours in _OURS.items():
-        text = text.replace(theirs, ours)
+        text = re.sub(theirs, ours, text)
     return text
 
 
@@ -343,10 +345,11 @@ def _help_for(error: click.ClickException) -> str:
 
 def _fail(message: str, code: int) -> int:
     """Say what went wrong, in whatever is left of the screen."""
+    from anima.terminal.layout import fitted
     from anima.terminal.screen import shown
 
     with contextlib.suppress(OSError, AttributeError):  # stderr is closed, or there is none
-        click.echo(f"anima: {shown(message)}", err=True)
+        click.echo(fitted(f"anima: {shown(message)}", sys.stderr), err=True)
     return code
 
 

@@ -71,6 +71,7 @@ def test_version(capsys: Shown) -> None:
         (["--threads", "many", "-p", "hi"], "'many' is no whole number"),
         (["--temperature", "hot", "-p", "hi"], "'hot' is no number"),
         (["memory", "query", "x", "-k", "0"], "anima memory query --help shows"),
+        (["memory", "query", "x", "-k", "many"], "'many' is no whole number."),
         (["memory", "qery", "x"], "anima memory --help shows"),
         (["--threads", "-1", "-p", "hi"], "--threads"),
         (["--persona", "../else", "-p", "hi"], "'../else'"),

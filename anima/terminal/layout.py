@@ -1,6 +1,9 @@
 """Texts laid out for a window of some width; knows cells, and not what the texts say."""
 
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from anima.terminal.ink import Span
 from anima.terminal.screen import columns, shown
@@ -9,8 +12,29 @@ from anima.terminal.wrapping import Wrapping, cells
 _BETWEEN = " │ "
 
 
+def window(stream: TextIO) -> int | None:
+    """The columns of the window that a stream is shown in, None where it is in none."""
+    with contextlib.suppress(OSError, ValueError):  # no terminal, or no file at all
+        return os.get_terminal_size(stream.fileno()).columns or None
+    return None
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """A message broken at words where the window ends; in a pipe, for scripts, it stays as it is.
+
+    A path that is longer than a line stays one word, to be copied.
+    """
+    width = window(stream)
+    return text if width is None else "\n".join(_broken(text, width))
+
+
 def wrapped(text: str, width: int) -> list[str]:
     """The lines of a text, broken at words, and within those that no line holds."""
+    return [piece for line in _broken(text, width) for piece in _cut(line, width)]
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """The lines of a text, broken at words."""
     written: list[str] = []
     wrapping = Wrapping(lambda span: written.append(span.text), lambda: width)
     for line in shown(text).expandtabs().split("\n"):
@@ -18,8 +42,7 @@ def wrapped(text: str, width: int) -> list[str]:
         wrapping.put(Span(line))
         wrapping.end()
         written.append("\n")
-    lines = "".join(written).split("\n")[:-1]
-    return [piece for line in lines for piece in _cut(line, width)]
+    return "".join(written).split("\n")[:-1]
 
 
 def _cut(line: str, width: int) -> Iterator[str]:

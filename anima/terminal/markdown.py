@@ -1,7 +1,8 @@
 """Markdown as it streams: what is certain is printed at once, and nothing printed is touched again.
 
 It knows neither events nor the screen. Without colour the text passes as it is, markers and all:
-they are what then tells a heading from a sentence, and a pipe wants the text itself. In colour
+they are what then tells a heading from a sentence, and a pipe wants the text itself; in a window
+its lines, but those of code, are broken at words. In colour
 the markers give way to styles, and all else of the text is printed in its order, each of its lines
 on a new line. Struck-out text keeps its tildes: not every terminal can strike.
 """
@@ -33,6 +34,7 @@ LONGEST_RULE = 40
 INDENTED = 4
 """Columns of indentation that make a line code where no list could have caused them."""
 
+_FENCES = ("```", "~~~")
 _HEADINGS = {1: both(BOLD, UNDERLINE), 2: BOLD}
 _LOWER_HEADING = both(BOLD, ITALIC)
 
@@ -82,8 +84,8 @@ class MarkdownStream:
     """Prints a text that comes in pieces: as Markdown in colour, or as it is without.
 
     `write` gets whole escape sequences, and every style ends in the string in which it began.
-    `width` is asked for the columns of the window at each line. How a text was split changes
-    neither its characters nor their styles.
+    `width` is asked for the columns of the window at each line; without colour `windowed` says
+    whether there is one. How a text was split changes neither its characters nor their styles.
     """
 
     def __init__(
@@ -93,9 +95,12 @@ class MarkdownStream:
         width: Callable[[], int],
         color: bool,
         glyphs: Glyphs = UNICODE,
+        windowed: bool = False,
     ) -> None:
         self._write = write
         self._color = color
+        self._windowed = windowed
+        self._in_code = False
         self._glyphs = glyphs
         self._width = width
         self._spans: list[Span] = []
@@ -106,8 +111,7 @@ class MarkdownStream:
         """Take the next piece; control characters in it are dropped."""
         text = shown(piece)
         if not self._color:
-            if text:
-                self._write(text)
+            self._feed_plain(text)
             return
         *lines, rest = text.split("\n")
         for line in lines:
@@ -116,6 +120,30 @@ class MarkdownStream:
         if rest:
             self._take(rest, ended=False)
         self._flush()
+
+    def _feed_plain(self, text: str) -> None:
+        """The text with its markers; in a window every line but those of code broken at words."""
+        if not self._windowed:
+            if text:
+                self._write(text)
+            return
+        *lines, rest = text.split("\n")
+        for line in lines:
+            self._put_plain(line)
+            self._wrapping.end()
+            self._newline()
+            if self._line.before.lstrip().startswith(_FENCES):
+                self._in_code = not self._in_code
+            self._begin_line()
+        self._put_plain(rest)
+        self._flush()
+
+    def _put_plain(self, text: str) -> None:
+        self._line.before += text
+        if self._in_code:
+            self._print(text)
+        else:
+            self._wrapping.put(Span(text))
 
     @property
     def in_block(self) -> bool:
@@ -127,6 +155,8 @@ class MarkdownStream:
 
         A last line that the text did not end is not ended here either, but for a row of a table.
         """
+        if not self._color:
+            self._wrapping.end()
         if self._line.touched:
             self._take("", ended=True)
         self._close_table()
@@ -143,6 +173,7 @@ class MarkdownStream:
         self._after_blank = True
         self._after_indented = False
         self._in_list = False
+        self._in_code = False
         self._begin_line()
 
     def _begin_line(self) -> None:

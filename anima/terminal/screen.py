@@ -4,7 +4,6 @@ What a model wrote is data: nothing in it may move the cursor, colour the screen
 direction of other text.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -143,6 +142,7 @@ class Screen:
                 width=self._columns,
                 color=self._rendered,
                 glyphs=UNICODE if unicode else ASCII,
+                windowed=self._out.isatty(),
             )
         if self._asides and text[:1].isspace() and not self._markdown.in_block:
             self.end_answer()
@@ -177,7 +177,8 @@ class Screen:
 
     def note(self, text: str) -> None:
         """What may be overlooked: figures, progress, hints."""
-        self._note(click.style(shown(text), dim=True) if self._color else shown(text))
+        text = self._fitted(text)
+        self._note(click.style(text, dim=True) if self._color else text)
 
     def progress(self, text: str) -> None:
         """What only someone who watches wants to know."""
@@ -186,7 +187,13 @@ class Screen:
 
     def error(self, text: str) -> None:
         """What went wrong and what to do about it."""
-        self._note(click.style(shown(text), fg="red") if self._color else shown(text))
+        text = self._fitted(text)
+        self._note(click.style(text, fg="red") if self._color else text)
+
+    def _fitted(self, text: str) -> str:
+        from anima.terminal.layout import fitted
+
+        return fitted(shown(text), self._err)
 
     def _note(self, text: str) -> None:
         self.hush()
@@ -200,11 +207,9 @@ class Screen:
 
     def _columns(self) -> int:
         """The width of the window at this moment."""
-        for stream in (self._out, self._err):
-            with contextlib.suppress(OSError, ValueError):  # no terminal, or no file at all
-                if columns := os.get_terminal_size(stream.fileno()).columns:
-                    return columns
-        return UNKNOWN_WIDTH
+        from anima.terminal.layout import window
+
+        return window(self._out) or window(self._err) or UNKNOWN_WIDTH
 
     def _write(self, stream: TextIO, text: str) -> None:
         if self._muted:

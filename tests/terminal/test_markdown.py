@@ -142,6 +142,34 @@ def test_without_colour_the_text_passes_as_it_is_but_for_control_characters(
     assert rendered(*pieces(text, cuts), color=False) == shown(text)
 
 
+def in_a_window(*pieces: str, width: int = 30) -> str:
+    written: list[str] = []
+    stream = MarkdownStream(written.append, width=lambda: width, color=False, windowed=True)
+    for piece in pieces:
+        stream.feed(piece)
+    stream.finish()
+    return "".join(written)
+
+
+def test_in_a_window_without_colour_prose_is_broken_at_words_and_code_is_not() -> None:
+    prose = "**The quick** brown fox jumps over the lazy dog."
+    code = "print('the quick brown fox jumps over the lazy dog')"
+    assert in_a_window(f"{prose}\n```py\n{code}\n```\n{prose}") == (
+        "**The quick** brown fox jumps\nover the lazy dog.\n"
+        f"```py\n{code}\n```\n"
+        "**The quick** brown fox jumps\nover the lazy dog."
+    )
+
+
+@given(TEXTS, CUTS, WIDTHS)
+def test_in_a_window_without_colour_nothing_but_space_is_lost_however_it_was_split(
+    text: str, cuts: list[int], width: int
+) -> None:
+    expected = in_a_window(text, width=width)
+    assert in_a_window(*pieces(text, cuts), width=width) == expected
+    assert "".join(expected.split()) == "".join(shown(text).split())
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
