@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
+from anima.encoding.beginning import beginning
 from anima.encoding.packaged import Member, Packaged
 from anima.errors import UsageError
 from anima.home import Home
@@ -67,7 +68,7 @@ class BgeEncoder:
 
     def _one(self, text: str) -> "Vectors":
         """One text alone: in a batch its 8-bit activations would depend on its neighbours."""
-        found = self._tokenizer.encode(text)
+        found = beginning(self._tokenizer, text)
         feed = {
             "input_ids": found.ids,
             "attention_mask": found.attention_mask,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy
 
+from anima.encoding.beginning import beginning
 from anima.encoding.packaged import Member, Packaged
 from anima.errors import CorruptModelError
 from anima.home import Home
@@ -138,14 +139,14 @@ class MiniLmEncoder:
     def encode(self, texts: Sequence[str]) -> "Vectors":
         """Unit vectors `[n, 384]`; of a long text the first 256 tokens count."""
         vectors = numpy.empty((len(texts), _WIDTH), dtype=numpy.float32)
-        ids = [self._tokenizer.encode(text).ids for text in texts]
+        ids = [beginning(self._tokenizer, text).ids for text in texts]
         for chosen in _batches([len(each) for each in ids]):
             vectors[chosen] = self._together([ids[at] for at in chosen])
         return vectors
 
     def states(self, texts: Sequence[str], layers: int, most: int) -> list["Vectors"]:
         """What the first layers make of each text: its states `[t, d]`, of `most` tokens at most."""
-        ids = [self._tokenizer.encode(text).ids for text in texts]
+        ids = [beginning(self._tokenizer, text).ids for text in texts]
         ids = [each if len(each) <= most else [*each[: most - 1], each[-1]] for each in ids]
         found: list[Vectors] = [numpy.empty(0, numpy.float32)] * len(texts)
         for chosen in _batches([len(each) for each in ids]):
