@@ -23,7 +23,7 @@ from anima.persona import files, head, lock, migrate, names, profile, recovery
 from anima.persona import session as session_files
 from anima.persona import states as state_files
 from anima.persona.head import Head
-from anima.persona.profile import PersonaFile, Setting
+from anima.persona.profile import PersonaFile
 from anima.persona.recovery import Standing
 from anima.persona.session import Record
 from anima.persona.states import Encoded
@@ -132,10 +132,6 @@ class Persona:
     def remember_model(self, model: str, fingerprint: str) -> None:
         """Note in `persona.toml` which model it lives on."""
         self._remember(replace(self._file, model=model, fingerprint=fingerprint))
-
-    def remember_settings(self, settings: Mapping[str, Setting]) -> None:
-        """Note in `persona.toml` the settings in force, in place of those noted before."""
-        self._remember(replace(self._file, settings=dict(settings)))
 
     def states(self) -> Mapping[str, OrganState]:
         """The organs' states as of the last commit, by organ; raises CorruptStateError."""

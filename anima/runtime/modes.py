@@ -96,17 +96,6 @@ def build_shipped(
     )  # fmt: skip
 
 
-def build_all(
-    workshop: Workshop, *, say: Callable[[str], None] = lambda message: None
-) -> list[Mode]:
-    """All shipped modes, made for this model."""
-    made = []
-    for name in SHIPPED:
-        say(f"{name} …")
-        made.append(build_shipped(workshop, name, say=say).mode)
-    return made
-
-
 def labelled(mode: Mode, book: "Book | None") -> Mode:
     """A mode whose features bear the labels that they have now."""
     if book is None:

@@ -177,13 +177,11 @@ def test_what_cannot_be_kept_changes_nothing(
         assert persona.session == ada.session
 
 
-def test_the_model_and_the_settings_are_noted(home: Home, clock: Ticking) -> None:
+def test_the_model_is_noted(home: Home, clock: Ticking) -> None:
     with Persona.open(home, "ada", clock=clock) as persona:
         persona.remember_model("smollm2", "b179c952")
-        persona.remember_settings({"temperature": 0.2, "system": "Be brief.", "greedy": True})
     with Persona.open(home, "ada", clock=clock) as persona:
         assert (persona.file.model, persona.file.fingerprint) == ("smollm2", "b179c952")
-        assert persona.file.settings == {"temperature": 0.2, "system": "Be brief.", "greedy": True}
 
 
 def test_a_closed_persona_does_nothing_more(home: Home, clock: Ticking, ada: Persona) -> None:

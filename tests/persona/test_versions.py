@@ -1,13 +1,14 @@
 """Files as each version of the format wrote them, which every later Anima opens."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from anima.home import Home
-from anima.persona import Persona, migrate, read_session, sessions
+from anima.persona import Persona, migrate, profile, read_session, sessions
 
 from .conftest import Ticking, home_at
 from .samples import contents, plain, settings, turn, weights
@@ -20,9 +21,8 @@ def live(home: Home) -> None:
     clock = Ticking(datetime(2026, 11, 22, 1, 53, tzinfo=UTC))
     with Persona.open(home, "elder", clock=clock) as persona:
         persona.remember_model("smollm2", "b179c9523d0e6a0f")
-        persona.remember_settings(
-            {"temperature": 0.2, "greedy": False, "seed": 7, "system": "Grüße"}
-        )
+        noted = {"temperature": 0.2, "greedy": False, "seed": 7, "system": "Grüße"}
+        profile.save(persona.folder, replace(persona.file, settings=noted))
         persona.begin_session({"model": "smollm2", "threads": 2})
         persona.commit(states={"sampling": settings(0.2)}, records=[turn(1, "Grüße \u2028 😀")])
         persona.commit(states={"reservoir": weights(0.5)}, records=[turn(2, "And now?")])
