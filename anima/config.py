@@ -78,6 +78,9 @@ class Settings:
     repeat_guard: float | None = _setting(
         None, "keeps it from repeating its own words; 0 is off", low=0, high=4
     )
+    litany_guard: float | None = _setting(
+        None, "keeps long replies from ending in litanies; 0 is off", low=0, high=4
+    )
     sae: str | None = _setting(
         None, "an SAE's folder, or RELEASE:ID of sae-lens; else the model's own"
     )

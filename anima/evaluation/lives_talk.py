@@ -104,6 +104,7 @@ def live(
         settings,
         persona=life.name, max_tokens=TALK_TOKENS, window=TALK_WINDOW,
         temperature=TALK_TEMPERATURE, repetition_penalty=TALK_PENALTY, repeat_guard=0.0,
+        litany_guard=0.0,
         memory="on", race="rules", control="none",
     )  # fmt: skip
     lived, before = lived_turns(home, life.name), 0

@@ -31,7 +31,7 @@ _COMPARED = (
     "thoughts", "finish", "deltas",
 )  # fmt: skip
 
-_SINCE: Mapping[str, Any] = {"repeat_guard": 0.0}
+_SINCE: Mapping[str, Any] = {"repeat_guard": 0.0, "litany_guard": 0.0}
 """Sampling settings that older records lack: what they hold was said without them."""
 
 

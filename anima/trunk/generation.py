@@ -68,7 +68,7 @@ def generate_batch(
     cache = trunk.cache(len(prompts), padding=padding)
     ids = torch.tensor([[0] * n + list(prompt) for n, prompt in zip(padding, prompts, strict=True)])
     replies: list[list[int]] = [[] for _ in prompts]
-    guard = Repeating(strength=settings.repeat_guard)
+    guard = Repeating(strength=settings.repeat_guard, litanies=settings.litany_guard)
     running = set(range(len(prompts)))
     for count in range(1, limit + 1):
         logits = trunk.forward(ids, cache, taps=taps).logits[:, -1]

@@ -98,7 +98,7 @@ def load(
 
 
 def _sampling(entry: catalog.Entry | None) -> Mapping[str, float]:
-    names = ("temperature", "top_p", "repeat_guard")
+    names = ("temperature", "top_p", "repeat_guard", "litany_guard")
     return {name: getattr(entry, name) for name in names} if entry else {}
 
 

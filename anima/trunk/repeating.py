@@ -6,17 +6,19 @@ model said itself and never on what was said to it, so that a name it was told s
     the last 64 of its tokens        logit / (1 + g/10) where positive, · (1 + g/10) where negative
     what would go on a run of n ≥ 3  logit − g · 0.8 · 1.75^(n − 3)
 
-with g the strength, 1 by default. A run is an ending of the reply so far that was said before, in it
-or in an earlier one. The first is the penalty of arXiv 1909.05858 over a window, the second is DRY
-(text-generation-webui, pull request 5677). A short answer may come twice: of a few tokens the run
-costs little, while a whole sentence is hardly ever said again.
+with g the strength (`repeat_guard`), 1 by default. A run is an ending of the reply so far that was
+said before, in it or in an earlier one. The first is the penalty of arXiv 1909.05858 over a window,
+the second is DRY (text-generation-webui, pull request 5677). A short answer may come twice: of a
+few tokens the run costs little, while a whole sentence is hardly ever said again.
 
 A long reply finds the way between them, a litany of ever new words in one form ("a star. a lantern.
 a flame."), which then is in the context of every later one. So beyond 128 tokens of a reply, of its
 own tokens:
 
-    what followed the last token t > 2 times in 96     logit − g · 0.7 · (t − 2)
-    what came t times in 256, growing over 64 tokens   logit − g · 0.1 · (t − 1)
+    what followed the last token t > 2 times in 96     logit − l · 0.7 · (t − 2)
+    what came t times in 256, growing over 64 tokens   logit − l · 0.1 · (t − 1)
+
+with l a strength of its own (`litany_guard`), 1 by default.
 
 Measured on SmolLM2-135M-Instruct at temperature .2 over 48 short chats (24 talks of two sessions, 312
 replies, at most 96 tokens, intervals over talks): replies with a sentence in them that had been said
@@ -28,7 +30,7 @@ and .89 [.86, .92] with it, without a mode .95 [.93, .98] and .97 [.96, .98].
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -64,28 +66,25 @@ class Repeating:
     """What a model said before a reply, and how strongly it is kept from repeating it.
 
     `said` are its own token ids, oldest first, `BREAK` between two replies; those of them that are
-    also in `spared`, the ids of what it answers, are not penalised. `strength` 0 changes nothing.
+    also in `spared`, the ids of what it answers, are not penalised. `litanies` is the strength of
+    what holds of long replies alone; 0 of both changes nothing.
     """
 
     said: Sequence[int] = ()
     spared: Collection[int] = ()
     strength: float = 1.0
+    litanies: float = 1.0
 
     def __call__(self, logits: Tensor, picked: Sequence[int]) -> Tensor:
         """The logits `[V]` of the next token of a reply that began with the ids `picked`."""
-        if self.strength == 0:
-            return logits
         bent = logits
-        if runs := self.runs(picked):
-            cost = [
-                self.strength * _LOGITS * _GROWTH ** (length - _RUN) for length in runs.values()
-            ]
-            bent = logits.clone()
-            bent[list(runs)] -= torch.tensor(cost, dtype=logits.dtype, device=logits.device)
-        if worn := self._worn(picked):
-            bent = logits.clone() if bent is logits else bent
-            late = torch.tensor([*worn.values()], dtype=logits.dtype, device=logits.device)
-            bent[list(worn)] -= self.strength * late
+        if self.strength and (runs := self.runs(picked)):
+            growth = {each: _GROWTH ** (length - _RUN) for each, length in runs.items()}
+            bent = _less(bent, growth, self.strength * _LOGITS)
+        if self.litanies and (worn := self._worn(picked)):
+            bent = _less(bent, worn, self.litanies)
+        if self.strength == 0:
+            return bent
         seen = torch.tensor(sorted(self._recent(picked)), dtype=torch.long, device=logits.device)
         return penalise(bent, seen, 1 + _PENALTY * self.strength)
 
@@ -124,6 +123,14 @@ class Repeating:
         left = max(0, RECENT - len(picked))
         recent = [*before[len(before) - left :], *picked[-RECENT:]]
         return {each for each in recent if each not in self.spared}
+
+
+def _less(logits: Tensor, costs: Mapping[int, float], strength: float) -> Tensor:
+    """The logits `[V]` less what each of some ids costs."""
+    cost = [strength * each for each in costs.values()]
+    bent = logits.clone()
+    bent[list(costs)] -= torch.tensor(cost, dtype=logits.dtype, device=logits.device)
+    return bent
 
 
 def _common_ending(heard: "np.typing.NDArray[np.int64]", at: int, picked: Sequence[int]) -> int:

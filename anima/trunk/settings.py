@@ -19,6 +19,7 @@ class Sampling:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     repeat_guard: float = 0.0
+    litany_guard: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -31,7 +32,7 @@ class Sampling:
     def changed(self, values: Mapping[str, float]) -> "Sampling":
         """A copy with some fields changed; raises UsageError for an unknown name or a bad value."""
         known: dict[str, Any] = {check_name(name): value for name, value in values.items()}
-        if "top_k" in known:
+        if math.isfinite(known.get("top_k", math.nan)):
             known["top_k"] = int(known["top_k"])
         return replace(self, **known)
 
@@ -43,6 +44,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "min_p": (0, 1),
     "repetition_penalty": (0.5, 5),
     "repeat_guard": (0, 4),
+    "litany_guard": (0, 4),
 }
 
 NAMES = tuple(field.name for field in fields(Sampling))

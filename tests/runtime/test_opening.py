@@ -277,19 +277,21 @@ def test_a_device_that_is_not_there_says_which_to_choose(model):
         opened(model, device=missing)
 
 
-def test_a_record_of_before_there_was_a_guard_is_run_again_without_one(model, monkeypatch):
+@pytest.mark.parametrize("lacking", [("litany_guard",), ("repeat_guard", "litany_guard")])
+def test_a_record_of_before_there_was_a_guard_is_run_again_without_one(model, monkeypatch, lacking):
     with opened(model) as runtime:
         runtime.say("Hello")
         session = runtime.session
     path = home().persona("default") / "sessions" / f"{session}.jsonl"
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for record in records:
-        record.get("sampling", {}).pop("repeat_guard", None)
-        record.get("settings", {}).pop("repeat_guard", None)
+        for name in lacking:
+            record.get("sampling", {}).pop(name, None)
+            record.get("settings", {}).pop(name, None)
     lines = [json.dumps(record, separators=(",", ":")) for record in records]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     load = loader.load
-    guarded = {"repeat_guard": 1.0}
+    guarded = dict.fromkeys(lacking, 1.0)
     monkeypatch.setattr(
         loader, "load", lambda *given, **more: replace(load(*given, **more), sampling=guarded)
     )

@@ -8,7 +8,7 @@ from runtime_rig import Shelf, wake
 
 from anima.events import Event
 from anima.organ import Contribution, Delta, OrganState, Reading, Turn
-from anima.trunk.repeating import BREAK, Repeating
+from anima.trunk.repeating import BREAK, LONG, Repeating
 
 
 class Chanting:
@@ -41,7 +41,7 @@ def said(shelf: Shelf) -> list[list[int]]:
 def talk(*texts: str, **settings: Any) -> list[list[int]]:
     """The ids of the replies to some texts."""
     shelf = Shelf()
-    with wake(shelf, organs=[Chanting()], max_tokens=40, **settings) as runtime:
+    with wake(shelf, organs=[Chanting()], **{"max_tokens": 40, **settings}) as runtime:
         for text in texts:
             runtime.say(text)
     return said(shelf)
@@ -64,6 +64,16 @@ def test_without_the_guard_the_model_goes_on_as_it_would_and_with_it_repeats_lit
     assert plain == talk(*texts)
     assert longest_run(plain) >= 10
     assert longest_run(guarded) < longest_run(plain) / 2
+
+
+def test_without_the_part_for_long_replies_a_reply_is_the_same_up_to_where_it_acts() -> None:
+    given: dict[str, Any] = {"repeat_guard": 1, "max_tokens": LONG + 60}
+    plain, without = talk("Hello", **given), talk("Hello", litany_guard=0, **given)
+    ((reply,), (guarded,)) = plain, talk("Hello", litany_guard=1, **given)
+    assert plain == without
+    assert len(reply) > LONG + 1
+    assert guarded[: LONG + 1] == reply[: LONG + 1]
+    assert guarded != reply
 
 
 def test_the_same_seed_gives_the_same_guarded_reply() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anima.trunk.repeating import BREAK, LONG, RECENT, Repeating
+from anima.trunk.sampler import penalise
 
 IDS = st.lists(st.integers(0, 5), max_size=40)
 
@@ -94,10 +95,32 @@ def test_up_to_so_many_tokens_a_form_costs_nothing(picked: list[int]) -> None:
         assert torch.equal(guard(logits(), picked), logits())
 
 
+@given(said=IDS, picked=st.lists(st.integers(0, 5), min_size=LONG + 1, max_size=LONG + 90))
+def test_without_the_part_for_long_replies_a_long_reply_costs_what_runs_and_recency_do(
+    said: list[int], picked: list[int]
+) -> None:
+    guard = Repeating(said=said, litanies=0)
+    wanted = logits()
+    for token, length in guard.runs(picked).items():
+        wanted[token] -= 0.8 * 1.75 ** (length - 3)
+    wanted = penalise(wanted, torch.tensor(sorted({*picked[-RECENT:]})), 1.1)
+    assert torch.equal(guard(logits(), picked), wanted)
+
+
+def test_the_part_for_long_replies_acts_without_the_rest_and_by_its_own_strength() -> None:
+    picked = [*range(2, 100)] * 2
+    alone = {"strength": 0, "said": [3, 4]}
+    costs = [cost([*picked, 0, 1, 0], 1, **alone, litanies=each) for each in (0, 1, 2)]
+    both = [cost([*picked, *[0, 1] * 4, 0], 1, **alone, litanies=each) for each in (0, 1, 2)]
+    assert costs == [0.0, 0.0, 0.0]
+    assert both == pytest.approx([0.0, 1.7, 3.4], rel=1e-4)
+
+
 @given(said=IDS, picked=IDS)
 def test_at_strength_nought_nothing_changes(said: list[int], picked: list[int]) -> None:
     given_logits = logits()
-    assert Repeating(said=said, strength=0)(given_logits, picked) is given_logits
+    guard = Repeating(said=said, strength=0, litanies=0)
+    assert guard(given_logits, [*picked, *[1] * LONG]) is given_logits
 
 
 @given(said=IDS, picked=IDS, strength=st.floats(0.1, 4))
