@@ -1,6 +1,7 @@
 """Values of a mode's file by their names, each of the type that it must have; knows no mode."""
 
 import reprlib
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ class Fields:
         return value
 
     def number(self, name: str, missing: object = _REQUIRED) -> float:
-        return float(self._typed(name, (int, float), "number", missing))
+        return self._float(name, self._typed(name, (int, float), "number", missing))
 
     def numbers(self, name: str) -> tuple[float, ...]:
         values = self._typed(name, (list, tuple), "list of numbers", _REQUIRED)
@@ -42,7 +43,7 @@ class Fields:
                 raise SteeringError(
                     f"{self.place}: {name} holds {_quoted(value)}, which is no number."
                 )
-        return tuple(map(float, values))
+        return tuple(self._float(name, value) for value in values)
 
     def table(self, name: str, known: Collection[str]) -> "Fields":
         """A table in this one; an empty one where there is none."""
@@ -60,6 +61,16 @@ class Fields:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
+
+    def _float(self, name: str, value: Any) -> float:
+        try:
+            return float(value)
+        except OverflowError as error:
+            # The value is not quoted: it may have more digits than Python writes.
+            raise SteeringError(
+                f"{self.place}: {name} is too large: the most that a number can be is "
+                f"{sys.float_info.max:.2g}."
+            ) from error
 
     def _typed(self, name: str, types: tuple[type, ...], spoken: str, missing: object) -> Any:
         if name not in self._values:

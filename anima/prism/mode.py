@@ -318,7 +318,7 @@ def read_mode(path: Path) -> Mode:
         raise SteeringError(f"There is no mode at {path}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SteeringError(f"{path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or more digits than Python reads
         raise SteeringError(f"{path} is not valid TOML: {error}. Mend that line.") from error
 
 

@@ -29,13 +29,41 @@ def tokens_of(record: "Record", tokenizer: "Tokenizer") -> list[tuple[str, str]]
 
 
 def own(heard: Heard, record: "Record") -> Heard:
-    """What was heard on a turn's own text, without what it read again of the turns before it."""
+    """What was heard on a turn's own text, without what it read again of the turns before it.
+
+    Places count from the first token of the record; what was heard before it is left out, and the
+    pushes there stand at places below 0.
+    """
+    before = _unlisted(record)
     start = place = 0
     for role, count in record["roles"]:
         place += count
         start = place if role == "assistant" else start
-    first = bisect_left(heard.places, start)
-    return replace(heard, residuals=heard.residuals[first:], places=heard.places[first:])
+    first = bisect_left(heard.places, before + start)
+    return replace(
+        heard,
+        residuals=heard.residuals[first:],
+        places=_from(before, heard.places[first:]),
+        stretches=tuple(
+            replace(stretch, places=_from(before, stretch.places)) for stretch in heard.stretches
+        ),
+    )
+
+
+def _unlisted(record: "Record") -> int:
+    """How many tokens a turn computed before the first that its record lists.
+
+    They are those of the stages of thinking, and what stood before the new tokens in a cache that
+    could not be cropped, and so was read again.
+    """
+    thought = (call for each in record.get("thoughts", ()) for call in each["calls"])
+    musing: int = sum(tokens for kind, tokens in thought if kind != "crop")
+    read: int = sum(tokens for kind, tokens in record["calls"] if kind == "prefill")
+    return musing + max(0, read - len(record["ids"]))  # fewer were read where it was stopped
+
+
+def _from(start: int, places: Iterable[int]) -> tuple[int, ...]:
+    return tuple(place - start for place in places)
 
 
 def shares(heard: Heard) -> dict[int, float]:

@@ -84,6 +84,12 @@ def test_an_overall_strength_out_of_range_is_refused(strength):
         ('model = "tiny"', "model = 3", "model is 3, which is no text"),
         ("norm = 6.0", "norm = -1.0", "norm -1 must be finite and above 0"),
         ("norm = 6.0", "norm = inf", "norm inf must be finite and above 0"),
+        ("norm = 6.0", f"norm = {10**400}", "norm is too large"),
+        ("norm = 6.0", f"norm = 1{'0' * 5000}", "not valid TOML"),
+        ("norm = 6.0", f"norm = 0x1{'0' * 5000}", "norm is too large"),
+        ("strength = 0.3", f"strength = -{10**400}", "feature 1: strength is too large"),
+        ("norm = 6.0", f"norm = 6.0\nsampling.top_p = {10**400}", "sampling: top_p is too large"),
+        ("norm = 6.0", "norm = 6.0\nsampling.top_k = inf", "top_k inf is out of range"),
         ("norm = 6.0", "", "says no norm"),
         ("norm = 6.0", "norm = 6.0\nnrom = 2.0", "nothing called 'nrom' here; there are schema"),
         ("norm = 6.0", "norm = 6.0\nsampling = 3", "sampling is 3 where a table should be"),
@@ -104,7 +110,11 @@ def test_a_damaged_mode_is_refused_with_its_path_and_what_is_wrong(tmp_path, cha
 
 @pytest.mark.parametrize(
     ("values", "said"),
-    [(3, "values is 3, which is no list of numbers"), ([1, "a"], "values holds 'a', which is no")],
+    [
+        (3, "values is 3, which is no list of numbers"),
+        ([1, "a"], "values holds 'a', which is no"),
+        ([1, 10**400], "values is too large"),
+    ],
 )
 def test_a_vector_of_no_numbers_is_refused(values, said):
     made = document(dense())

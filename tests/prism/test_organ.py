@@ -6,8 +6,8 @@ import torch
 from prism_rig import dense, furnished, mode
 from runtime_rig import Shelf, wake
 
-from anima.errors import SteeringError
-from anima.events import ModeChanged, Recomputed, Replied, Steered, Token
+from anima.errors import ModelError, SteeringError
+from anima.events import ModeChanged, Recomputed, Replied, Steered, Thinking, Token
 from anima.prism.force import force_of
 
 ENGINES = ["reference", "fast"]
@@ -343,6 +343,45 @@ def test_why_leaves_out_what_a_turn_read_again_of_the_turns_before_it(furniture)
     assert all(
         each.position > len(runtime.turn_record(1)["ids"]) for each in runtime.prism.firing(3)
     )
+
+
+@pytest.mark.parametrize("crops", [True, False])
+@pytest.mark.parametrize("on_switch", ["keep", "recompute"])
+def test_why_of_a_turn_that_thought_gives_the_answers_own_tokens(
+    furniture, monkeypatch, crops, on_switch
+):
+    loaded = tiny.loaded(window=4096)
+    runtime = wake(furniture=furniture, loaded=loaded, max_tokens=4, on_switch=on_switch)
+    if not crops:
+        monkeypatch.setattr(type(loaded.trunk.cache()), "crop", no_crop)
+    runtime.say("Hello")
+    runtime.mode = "dream"
+    list(runtime.think("Hi"))
+    record = runtime.turn_record(2)
+    tokens = runtime.prism.why()
+    decode = runtime.tokenizer.decode
+    # The last token of the reply was never read.
+    replied = [decode([each]) for each in record["reply_ids"][:-1]]
+    assert [each.text for each in tokens if each.role == "assistant"] == replied
+    asked = "".join(each.text for each in tokens if each.role == "user")
+    assert asked.endswith("Now give the final answer, in short.")
+    assert asked in decode(record["ids"])
+    assert all(each.pushes and each.share > 0 for each in tokens)
+    computed = len(record["ids"]) + len(replied)
+    assert all(0 <= each.position < computed for each in runtime.prism.firing(3))
+
+
+def test_a_thinking_turn_that_was_stopped_in_a_stage_has_no_token_of_its_own(furniture):
+    runtime = wake(furniture=furniture, loaded=tiny.loaded(window=4096), max_tokens=4)
+    for event in runtime.think("Hi"):
+        if isinstance(event, Thinking):
+            runtime.stop()
+    assert runtime.turn_record(1)["finish"] == "stopped"
+    assert runtime.prism.why() == runtime.prism.firing() == []
+
+
+def no_crop(cache, length):
+    raise ModelError("This cache gives nothing back.")
 
 
 def test_a_turn_that_is_not_there_cannot_be_asked_why(furniture):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -114,7 +116,7 @@ def test_logits_that_are_not_finite_are_an_error_that_says_so(broken):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("temperature", -0.1), ("temperature", float("nan")), ("top_p", 0), ("top_p", 1.1),
-     ("min_p", 2), ("top_k", -1), ("repetition_penalty", 0)],
+     ("min_p", 2), ("top_k", -1), ("top_k", math.inf), ("repetition_penalty", 0)],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name_and_range(name, value):
     with pytest.raises(UsageError, match=rf"{name} .* out of range"):
