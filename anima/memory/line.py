@@ -6,6 +6,7 @@ words, when, and which line it is about. The content is everything that says som
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,60 @@ SHORT = 16
 Json = Any
 Vector = NDArray[np.float32]
 
+_LABEL = re.compile(r"[A-Z][\w'\u2019.-]*(?: [A-Z][\w'\u2019.-]*){0,2}(?=: )")
+_NO_NAMES = frozenset(
+    [
+        "Also",
+        "Answer",
+        "Bonus",
+        "Btw",
+        "Correction",
+        "Edit",
+        "Fact",
+        "Fun",
+        "Fyi",
+        "FYI",
+        "Good",
+        "Hint",
+        "Idea",
+        "Imho",
+        "Important",
+        "Joke",
+        "New",
+        "News",
+        "No",
+        "Note",
+        "Now",
+        "Ok",
+        "Okay",
+        "Plan",
+        "Problem",
+        "Ps",
+        "PS",
+        "P.S.",
+        "Question",
+        "Quick",
+        "Reason",
+        "Remember",
+        "Reminder",
+        "Result",
+        "So",
+        "Sorry",
+        "Spoiler",
+        "Status",
+        "Summary",
+        "Task",
+        "Tip",
+        "Tldr",
+        "TLDR",
+        "Todo",
+        "TODO",
+        "Update",
+        "Verdict",
+        "Warning",
+        "Yes",
+    ]
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH = struct.Struct(">Q")
@@ -334,3 +389,11 @@ def _finite(name: str, number: float | None) -> float | None:
     if not math.isfinite(number):
         raise UsageError(f"The {name} is {number}; it must be a finite number.")
     return float(number)
+
+
+def speaker(role: str, text: str) -> str:
+    """Who says a text: its role, with the name that a transcript puts before it ("Ann: …")."""
+    label = _LABEL.match(text)
+    if label is None or label.group().split()[0] in _NO_NAMES:
+        return role
+    return f"{role} {label.group()}"

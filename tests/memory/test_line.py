@@ -15,6 +15,7 @@ from anima.memory.line import (
     pack,
     parse_content,
     parse_header,
+    speaker,
     unpack,
 )
 
@@ -99,3 +100,17 @@ def test_what_cannot_be_kept_is_refused_by_name(given, named):
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(UsageError, match="no zone"):
         header_of(kind="line", role="", timestamp=datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("Ann: I live in Rome", "user Ann"),
+        ("Mary Ann O'Hara: hi", "user Mary Ann O'Hara"),
+        ("Update: I live in Rome", "user"),
+        ("at 5: buy milk", "user"),
+        ("I live in Rome", "user"),
+    ],
+)
+def test_a_transcript_says_who_speaks(text, who):
+    assert speaker("user", text) == who

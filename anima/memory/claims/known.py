@@ -14,7 +14,7 @@ from anima.memory.claims import slots, values
 from anima.memory.claims.claims import USER, Claim, Slot
 from anima.memory.claims.clauses import LONGEST, without_reminder
 from anima.memory.claims.vocabulary import CONTENTLESS, NUMBERS, WORD_SYNONYMS
-from anima.memory.line import LINE, RACE, Line
+from anima.memory.line import LINE, RACE, Line, speaker
 
 _FACETS: Final = ("", " day", " time", " place", " color")
 _LONG = 500
@@ -184,7 +184,8 @@ class Known:
 
 
 def read(seq: int, role: str, when: datetime, text: str) -> Reading:
-    """Read one line. Only a person's own words make claims."""
+    """Read one line. Only the user's own words make claims, not what a transcript has others say."""
+    role = speaker(role, text)
     claims = [_dated(each, when) for each in slots.extract(text)] if role == USER else ()
     return Reading(
         seq=seq,

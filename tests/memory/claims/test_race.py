@@ -96,6 +96,19 @@ def test_what_is_said_again_in_its_session_is_skipped_and_in_another_merged(plai
     assert kinds(plain.race(told[1:])) == ["skip", "merge"]
 
 
+def test_what_a_transcript_has_others_say_closes_nothing(plain: Memory) -> None:
+    said = [
+        "I live in Oslo.",
+        "Bo: I live in Bonn.",
+        "Ann: I live in Rome now.",
+        "Bo: I moved to Ulm.",
+    ]
+    assert kinds(say(plain, *said)) == ["insert"] * 4
+    assert open_texts(plain) == said
+    (decision,) = say(plain, "Update: I live in Rome now.")
+    assert len(decision.closed) == 1
+
+
 @pytest.mark.parametrize("role", ["user", "assistant"])
 @pytest.mark.parametrize("text", ["ok", "Thanks!", "lol", "hahaha", "👍", "Ok, thank you so much!"])
 def test_filler_is_skipped_and_its_words_are_not_kept(plain: Memory, text: str, role: str) -> None:
