@@ -97,8 +97,9 @@ class Contribution:
     """What an organ adds to a turn; the empty one changes nothing, to the bit.
 
     `taps` by layer; `placed` those that depend on what a token is; `logit_bias` `[V]`, or what
-    makes it at each step; `sampling` overrides sampling settings by name; `stale` asks to compute
-    the whole context again; `events` are told before the reply.
+    makes it at each step; `unsaid` are ids that do not begin the reply; `sampling` overrides sampling
+    settings by name; `stale` asks to compute the whole context again; `events` are told before the
+    reply.
     """
 
     segments: Sequence[Segment] = ()
@@ -106,6 +107,7 @@ class Contribution:
     placed: PlacedTaps | None = None
     attention_bias: AttentionBias | None = None
     logit_bias: "Tensor | LogitBias | None" = None
+    unsaid: Sequence[int] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
     stale: bool = False
     events: Sequence[Event] = ()

@@ -194,7 +194,9 @@ class Stand:
         greedy, generator = Sampling(temperature=0), torch.Generator()
         picks = decode(
             self.loaded.trunk, cache, logits,
-            choose=lambda row, said: pick(row, greedy, generator, bias=bias_at(part, row)),
+            choose=lambda row, said: pick(
+                row, greedy, generator, bias=bias_at(part, row, first=not said)
+            ),
             end_ids=self.loaded.end_ids, limit=self.limit, taps=lambda: opened.taps,
         )  # fmt: skip
         said = [each.id for each in picks]
@@ -211,7 +213,7 @@ class Stand:
         for token in reply:
             row = trunk.forward(torch.tensor([ids]), cache, taps=opened.taps).logits[0, -1]
             row = row.float().cpu()
-            bias = bias_at(part, row)
+            bias = bias_at(part, row, first=False)
             rows.append((row if bias is None else row + bias).log_softmax(-1))
             ids = [token]
         return torch.stack(rows)

@@ -215,7 +215,7 @@ def answer(runtime: Runtime, life: Life, fact: Fact, arm: Arm, group: str) -> An
     """Ask for one fact and judge what comes."""
     text = f"{fact.line}\n{fact.asked}" if arm.given == "prompt" else fact.asked
     if arm.given == "quoted":
-        runtime.rehearse({MEMORY: {"recalled": [_line(life, fact)]}})
+        runtime.rehearse({MEMORY: {"recalled": [_line(life, fact)], "framed": True}})
     events = list(runtime.preview(text) if group == ALONE else runtime.turn(text))
     reply = next(event.text for event in events if isinstance(event, Replied))
     recalled = [line for event in events if isinstance(event, Recalled) for line in event.lines]

@@ -16,11 +16,9 @@ from anima.memory.into import quoting
 from anima.memory.line import Vector
 from anima.memory.recalling import Control, Recaller, TurnRecall
 from anima.memory.scribe import MODEL, Exchange, Scribe
-from anima.organ import Contribution, Delta, LogitBias, OrganState, Reading, Spoken, Turn
+from anima.organ import Contribution, Delta, OrganState, Reading, Spoken, Turn
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from anima.memory.claims.race import Likelihood
     from anima.memory.into.inlet import Inlet, Opened
 
@@ -31,7 +29,6 @@ UNDONE: Final = "undone"
 """In the organ's state: deltas of turns that were undone while their lines were out of reach."""
 
 _TAKEN_BACK_BY = ("session", "turn", "records", "head", "late")  # of a delta, no word that was said
-_UNSAID = -30.0  # logits: no frame of a quote, where it would have begun the reply
 _AHEAD = 20  # lines read ahead at once: a turn that begins meanwhile waits no longer than for them
 
 
@@ -70,7 +67,8 @@ class _Running:
     def over(self, spoken: Spoken) -> Exchange:
         """The turn, now that it has its reply."""
         acting = (*self.recall.quoted, *self.into.get("lines", ()))
-        texts = [str(line["text"]) for line in acting]
+        asked = [line["asked"] for line in acting if "asked" in line]
+        texts = [str(line["text"]) for line in (*acting, *asked)]
         return Exchange(turn=self.turn, begun=self.begun, spoken=spoken, acting=texts)
 
 
@@ -152,12 +150,12 @@ class MemoryOrgan:
             turn=turn, begun=self._clock(), recall=recall, script=script, opened=opened
         )
         block = quoting.block(recall.quoted)
-        bias = opened.logit_bias if opened is not None else None
         return Contribution(
             segments=(Segment(role="memory", text=block),) if block else (),
             events=recall.events,
             taps=opened.taps if opened is not None else {},
-            logit_bias=_not_at_first(self._unsaid, bias) if block and self._unsaid else bias,
+            logit_bias=opened.logit_bias if opened is not None else None,
+            unsaid=self._unsaid if block and recall.framed else (),
         )
 
     def _opened(self, recall: TurnRecall, script: Mapping[str, Any] | None) -> "Opened | None":
@@ -227,22 +225,6 @@ class MemoryOrgan:
 def state_of(memory: Memory) -> OrganState:
     """What HEAD.json keeps of a memory: how many records it has, and the last one's anchor."""
     return OrganState(schema=SCHEMA, values={"count": memory.count, "head": memory.head})
-
-
-def _not_at_first(ids: Sequence[int], bias: "Tensor | LogitBias | None") -> "LogitBias":
-    """A bias that for the first token keeps ids from being said as well."""
-    unsaid = list(ids)
-
-    def made(logits: "Tensor") -> "Tensor | None":
-        found = bias(logits) if callable(bias) else bias
-        if not unsaid:
-            return found
-        first = logits.new_zeros(logits.shape)
-        first[unsaid] = _UNSAID
-        unsaid.clear()
-        return first if found is None else first + found.to(first.device)
-
-    return made
 
 
 def _values(memory: Memory, model: str, lines: Sequence[Mapping[str, Any]]) -> Mapping[int, Vector]:

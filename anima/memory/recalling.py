@@ -36,12 +36,17 @@ _TRIED = 8  # other texts for which it looks
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TurnRecall:
-    """What a turn recalled, as its record holds it, and what of it stands in the context."""
+    """What a turn recalled, as its record holds it, and what of it stands in the context.
+
+    `framed` says that the reply was kept from beginning as the frame of a quote; older records say
+    nothing of that, and their replies were not.
+    """
 
     recalled: Sequence[Mapping[str, Any]] = ()
     quoted: Sequence[Mapping[str, Any]] = ()
     abstained: bool = False
     confidence: float | None = None
+    framed: bool = True
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TurnRecall":
@@ -52,6 +57,7 @@ class TurnRecall:
             quoted=values.get("quoted", recalled),
             abstained=bool(values.get("abstained")),
             confidence=values.get("confidence"),
+            framed=bool(values.get("framed")),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -59,6 +65,7 @@ class TurnRecall:
             "recalled": [dict(line) for line in self.recalled],
             "abstained": self.abstained,
             "confidence": self.confidence,
+            "framed": self.framed,
         }
         if self.quoted != self.recalled:
             values["quoted"] = [dict(line) for line in self.quoted]
@@ -155,7 +162,7 @@ class Recaller:
         if self.control == "zombie":
             return ()
         chance = random.Random(f"{self.control} {turn.seed} {turn.number}")
-        passed = known | {int(line["seq"]) for line in recalled}
+        passed = known | _seqs(recalled)
         if self.control == "placebo":
             others = _others(memory, passed)
             drawn = chance.sample(others, min(len(recalled), len(others)))
@@ -199,11 +206,16 @@ def _known(past: Sequence[Mapping[str, Any]]) -> frozenset[int]:
     known: set[int] = set()
     for values in past:
         quoted = values.get("quoted", values.get("recalled", ()))
-        known |= {int(line["seq"]) for line in quoted}
-        known |= {int(line["asked"]["seq"]) for line in quoted if "asked" in line}
+        known |= _seqs(quoted)
         for line in values.get("remembered", ()):
             known |= {int(seq) for seq in (line["seq"], line["target"]) if seq}
     return frozenset(known)
+
+
+def _seqs(lines: Sequence[Mapping[str, Any]]) -> set[int]:
+    """The numbers of recorded lines and of the questions that they reply to."""
+    asked = [line["asked"] for line in lines if "asked" in line]
+    return {int(line["seq"]) for line in (*lines, *asked)}
 
 
 def _sifted(hits: Sequence[Hit], asked: str) -> tuple[list[Hit], frozenset[int]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from anima.errors import HeadMoved, StorageError, UsageError
 from anima.memory.arguments import split_value
 from anima.memory.book import Draft
+from anima.memory.claims.replacing import wording
 from anima.memory.core import ANCHOR, Core
 from anima.memory.line import (
     CLOSE,
@@ -161,7 +162,8 @@ class Writing(Core):
             for seq in (*self._standing.history.about(target, MERGE), target):
                 record = self._book.erase(self._record_draft(ERASE, seq))
                 self._standing.take_in([record])
-            self._readers = None  # they keep what they read
+            self._readers = None
+            wording.cache_clear()  # both keep texts that they read
             self._committed()
             return record.anchor
 

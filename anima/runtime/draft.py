@@ -17,6 +17,8 @@ from anima.trunk.sampler import Pick
 from anima.trunk.settings import Sampling
 from anima.trunk.tokens import TextStream
 
+_UNSAID = -30.0  # logits; finite, so that differences of them are
+
 Dictation = Callable[["Draft"], Sequence[int]]
 """The token ids that a draft is to say instead of what the model would choose."""
 
@@ -110,6 +112,7 @@ def merged(parts: Sequence[Contribution]) -> Contribution:
         else None,
         attention_bias=(lambda ids: _sum([bias(ids) for bias in biases])) if biases else None,
         logit_bias=_biases([part.logit_bias for part in parts]),
+        unsaid=tuple(each for part in parts for each in part.unsaid),
         sampling=sampling,
         stale=any(part.stale for part in parts),
         events=tuple(event for part in parts for event in part.events),
@@ -121,10 +124,15 @@ def taps_of(part: Contribution, roles: Sequence[Role]) -> Taps:
     return tapping.merged(part.taps, part.placed(roles)) if part.placed else part.taps
 
 
-def bias_at(part: Contribution, logits: torch.Tensor) -> torch.Tensor | None:
-    """What is added to the logits `[V]` of a step before its token is drawn."""
+def bias_at(part: Contribution, logits: torch.Tensor, *, first: bool) -> torch.Tensor | None:
+    """What is added to the logits `[V]` of a step before its token is drawn, the `first` or a later."""
     bias = part.logit_bias
-    return bias(logits) if callable(bias) else bias
+    made = bias(logits) if callable(bias) else bias
+    if not first or not part.unsaid:
+        return made
+    against = torch.zeros_like(logits)
+    against[list(part.unsaid)] = _UNSAID
+    return _sum([against, None if made is None else made.to(against.device)])
 
 
 def _biases(

@@ -163,17 +163,17 @@ def _chooser(draft: Draft) -> Callable[[Tensor, Sequence[int]], Pick]:
     asked = draft.context.tokens()
     # Template tokens are spared: penalised, the end of a turn would never come.
     said = [i for i, role in zip(asked.ids, asked.roles, strict=True) if role != "template"]
-    guard = _guard(asked, draft.sampling.repeat_guard)
+    guard = _guard(asked, draft.sampling)
 
     def choose(logits: Tensor, picked: Sequence[int]) -> Pick:
         seen = torch.tensor(sorted({*said, *picked})) if penal else None
-        bias = bias_at(draft.contribution, logits)
+        bias = bias_at(draft.contribution, logits, first=not picked)
         return pick(logits, draft.sampling, generator, seen, bias, lambda bent: guard(bent, picked))
 
     return choose
 
 
-def _guard(asked: Tokens, strength: float) -> Repeating:
+def _guard(asked: Tokens, sampling: Sampling) -> Repeating:
     """What the model said in a context, and the ids of what it is to answer."""
     said = [
         i if role == "assistant" else BREAK for i, role in zip(asked.ids, asked.roles, strict=True)
@@ -181,7 +181,10 @@ def _guard(asked: Tokens, strength: float) -> Repeating:
     last = len(said) - next((n for n, i in enumerate(reversed(said)) if i != BREAK), len(said))
     answers = zip(asked.ids[last:], asked.roles[last:], strict=True)
     spared = {i for i, role in answers if role in ("user", "memory")}
-    return Repeating(said=_once(said), spared=spared, strength=strength)
+    return Repeating(
+        said=_once(said), spared=spared,
+        strength=sampling.repeat_guard, litanies=sampling.litany_guard,
+    )  # fmt: skip
 
 
 def _once(said: Sequence[int]) -> list[int]:

@@ -147,7 +147,7 @@ class Talk:
             torch.tensor([tokens.ids]), trunk.cache(), taps=taps_of(part, tokens.roles), bias=bias
         )
         row = step.logits[0, -1]
-        added = bias_at(part, row)
+        added = bias_at(part, row, first=True)
         return row if added is None else row + added.to(row.device)
 
     def _draft(

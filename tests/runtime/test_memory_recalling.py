@@ -11,7 +11,8 @@ from runtime_rig import only
 from anima.context import Segment
 from anima.events import Recalled, Replied
 from anima.memory.organ import MemoryOrgan, Rules
-from anima.organ import Turn
+from anima.organ import Spoken, Turn
+from anima.runtime.draft import bias_at
 
 
 def test_what_answers_a_turn_is_quoted_before_its_text_with_its_source(memory):
@@ -131,12 +132,27 @@ def test_a_reply_does_not_begin_with_the_frame_of_what_is_quoted(memory):
         memory, rules=Rules(race=False), clock=Ticking(), measure=len, unsaid=[3, 5]
     )
     asked = Turn(number=1, text="What is my sister called?", seed=0, session="s1", room=500)
-    bias = organ.contribute(asked).logit_bias
-    first = bias(torch.zeros(8))
+    part = organ.contribute(asked)
+    first = bias_at(part, torch.zeros(8), first=True)
     assert first[[3, 5]].tolist() == [-30, -30]
     assert first.count_nonzero() == 2
-    assert bias(torch.zeros(8)) is None
-    assert organ.contribute(replace(asked, text="How tall is it?")).logit_bias is None
+    assert bias_at(part, torch.zeros(8), first=False) is None
+    assert organ.contribute(replace(asked, text="How tall is it?")).unsaid == ()
+
+
+def test_a_turn_recorded_before_replies_were_kept_from_the_frame_runs_again_without(memory):
+    told(memory, "My sister is called Clara.")
+    organ = MemoryOrgan(
+        memory, rules=Rules(race=False), clock=Ticking(), measure=len, unsaid=[3, 5]
+    )
+    asked = Turn(number=1, text="What is my sister called?", seed=0, session="s1", room=500)
+    organ.contribute(asked)
+    organ.hear(Spoken(text="Clara.", finish="end"))
+    _, delta = organ.finish()
+    older = {name: value for name, value in delta.values.items() if name != "framed"}
+    for recorded, unsaid in ((delta.values, (3, 5)), (older, ())):
+        organ.rehearse(recorded)
+        assert organ.contribute(asked).unsaid == unsaid
 
 
 def test_the_ids_a_reply_does_not_begin_with_are_those_of_a_parenthesis(memory):
@@ -145,6 +161,28 @@ def test_the_ids_a_reply_does_not_begin_with_are_those_of_a_parenthesis(memory):
     (parenthesis,) = tiny.loaded().tokenizer.encode("(")
     assert runtime.logits("What is my sister called?")[parenthesis] < -20
     assert runtime.logits("How tall is it?")[parenthesis] > -20
+
+
+def test_a_thought_is_no_reply_and_parts_none_from_its_question(memory):
+    told(memory, "And what is your sister called?", role="assistant")
+    told(memory, "Guess Rosa.", role="thought")
+    told(memory, "Clara, like our gran.")
+    runtime = awake(memory)
+    runtime.say("What is my sister called?")
+    assert "Clara, like" in block(runtime)
+    assert "Guess" not in block(runtime)
+
+
+def test_what_repeats_the_question_that_was_quoted_with_a_reply_is_not_remembered(memory):
+    told(memory, "And what is your younger sister called?", role="assistant")
+    told(memory, "Clara, like our gran.")
+    organ = MemoryOrgan(memory, rules=Rules(race=False), clock=Ticking(), measure=len)
+    organ.contribute(
+        Turn(number=1, text="What is my sister called?", seed=0, session="s1", room=900)
+    )
+    organ.hear(Spoken(text="Your younger sister?", finish="end"))
+    _, delta = organ.finish()
+    assert delta.values["left_out"] == "repeats"
 
 
 def test_only_lines_near_the_best_are_quoted_and_at_most_as_many_as_set(memory):

@@ -60,7 +60,13 @@ def block(lines: Sequence[Mapping[str, Any]]) -> str:
     """
     if not lines:
         return ""
-    ordered = [each for line in reversed(lines) for each in (line.get("asked"), line) if each]
+    given = {line["seq"] for line in lines}
+    ordered: list[Mapping[str, Any]] = []
+    for line in reversed(lines):
+        asked = line.get("asked")
+        if asked is not None and asked["seq"] not in given:
+            ordered.append(asked)
+        ordered.append(line)
     return "\n".join([HEAD, *map(_quoted, ordered)])
 
 

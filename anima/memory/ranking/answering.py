@@ -36,7 +36,7 @@ READ: Final = 8
 LONGEST: Final = 64
 """Tokens of a text that are read."""
 
-_KEPT: Final = 256
+_KEPT: Final = 64  # states of at most 64 tokens of 384 numbers: 6 MB
 
 
 @dataclass(kw_only=True, eq=False)

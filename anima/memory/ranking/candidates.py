@@ -42,11 +42,13 @@ class Indexes:
     _merged: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     def add(self, line: Line) -> None:
+        if line.kind == LINE and line.role == THOUGHT:
+            return
         self.roll.add(line)
         if line.kind == MERGE:
             self._merged[line.seq] = line.header.target, line.timestamp.timestamp()
             self.words.add(line.seq, line.text)
-        if line.kind != LINE or line.role == THOUGHT:
+        if line.kind != LINE:
             return
         self.words.add(line.seq, line.text)
         if line.key is not None:

@@ -355,7 +355,7 @@ class HybridRecall:
             return 0.0
         if np.isnan(candidates.similarity).all():
             seqs = [each.seq for each in found[:_LOOKED_AT]]
-            fit = set(ranked.seqs[ranked.fits].tolist())
+            fit = set(candidates.seqs[ranked.fits].tolist())
             covered = self._indexes.words.coverage(asked, seqs)
             return max(share if seq in fit else share / 2 for seq, share in covered.items())
         nearest = [

@@ -9,19 +9,19 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anima.memory.claims.intervals import Intervals
-from anima.memory.line import CLOSE, LINE, Line
+from anima.memory.line import CLOSE, LINE, Line, speaker
 
 _FIRST = 64
 _USER: Final = "user"
 _ENDS_ASKING: Final = re.compile(r"\?\W*$")
 _LONGEST: Final = 240  # characters of a question: a longer text tells more than it asks
-_LABEL: Final = re.compile(r"[A-Z][\w'\u2019.-]*(?: [A-Z][\w'\u2019.-]*){0,2}(?=: )")
 
 SOON: Final = 600.0
 """Seconds within which what is said to a question is a reply to it."""
@@ -41,7 +41,7 @@ class Roll:
     by_user: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
     asks: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
     _speakers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_FIRST, np.int64))
-    _names: dict[str, int] = field(default_factory=dict)
+    _replies: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
     _alive: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_FIRST, np.bool_))
     _closed: NDArray[np.float64] = field(default_factory=lambda: np.full(_FIRST, math.inf))
     _size: int = 1
@@ -64,14 +64,15 @@ class Roll:
         self.times[line.seq] = line.timestamp.timestamp()
         self.by_user[line.seq] = line.role == _USER
         self.asks[line.seq] = asks(line.text)
-        name = speaker(line.role, line.text)
-        self._speakers[line.seq] = self._names.setdefault(name, len(self._names))
+        self._speakers[line.seq] = _number(speaker(line.role, line.text))
+        self._replies = None
         self.novelties[line.seq] = 0.0 if line.novelty is None else line.novelty
 
     def drop(self, seq: int) -> None:
         self.intervals.drop(seq)
         if seq < self._size:
             self._alive[seq] = False
+            self._replies = None
         self._left.add(seq)
         self._doubt_all()
         self._targets.pop(seq, None)
@@ -82,6 +83,7 @@ class Roll:
         self._unsure.clear()
         self._left.clear()
         self._alive[:], self._closed[:], self._size = False, math.inf, 1
+        self._replies = None
 
     def counts(
         self, as_of: datetime | None, without: Collection[int] = (), *, closed: bool = False
@@ -106,8 +108,13 @@ class Roll:
     def replies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The lines that reply to somebody else's question right before them, and those questions, `[n]`.
 
-        Another line between, or more than `SOON` seconds, and it is none.
+        Another line between, of those that are in force, or more than `SOON` seconds, and it is none.
         """
+        if self._replies is None:
+            self._replies = self._paired()
+        return self._replies
+
+    def _paired(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         alive = np.flatnonzero(self._alive[: self._size])
         before, after = alive[:-1], alive[1:]
         waited = self.times[after] - self.times[before]
@@ -178,7 +185,8 @@ def asks(text: str) -> bool:
     return len(text) <= _LONGEST and _ENDS_ASKING.search(text) is not None
 
 
-def speaker(role: str, text: str) -> str:
-    """Who says a line: its role, with the name that a transcript puts before a text ("Ann: …")."""
-    label = _LABEL.match(text)
-    return role if label is None else f"{role} {label.group()}"
+def _number(name: str) -> int:
+    """A number that stands for a name, of which nothing is left here."""
+    return int.from_bytes(
+        blake2b(name.encode(errors="replace"), digest_size=8).digest(), signed=True
+    )

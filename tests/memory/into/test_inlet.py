@@ -26,7 +26,7 @@ def steps(opened, trunk, ids, said):
     cache, rows, part = trunk.cache(), [], Contribution(logit_bias=opened.logit_bias)
     for call in (ids, *([token] for token in said)):
         row = trunk.forward(torch.tensor([call]), cache, taps=opened.taps).logits[0, -1]
-        bias = bias_at(part, row)
+        bias = bias_at(part, row, first=False)
         rows.append(row if bias is None else row + bias)
     return torch.stack(rows)
 

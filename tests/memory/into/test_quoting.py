@@ -28,7 +28,7 @@ def test_a_block_names_each_lines_words_speaker_day_and_anchor_the_best_last() -
 
 
 def test_a_question_by_which_a_line_was_found_stands_before_it() -> None:
-    asked = {**line("And your dog?", role="assistant", anchor="e" * 64)}
+    asked = line("And your dog?", role="assistant", anchor="e" * 64, seq=9)
     said = [line("Bo.", asked=asked), line("My sister is Clara.")]
     assert block(said) == (
         f"{HEAD}\n"
@@ -36,6 +36,12 @@ def test_a_question_by_which_a_line_was_found_stands_before_it() -> None:
         '(assistant, 2026-11-20, eeeeeeee) "And your dog?"\n'
         '(user, 2026-11-20, 01234567) "Bo."'
     )
+
+
+def test_a_question_that_is_among_the_lines_itself_is_quoted_once() -> None:
+    asked = line("And your dog?", role="assistant", anchor="e" * 64, seq=9)
+    said = block([line("Bo.", asked=asked), asked])
+    assert said.count("And your dog?") == 1
 
 
 def test_no_lines_make_no_block() -> None:

@@ -384,3 +384,12 @@ def test_a_line_that_is_nearer_than_the_question_it_answers_was_not_found_by_it(
     )
     (first, *_) = recall.search(question("What is my dog called?", [1, 0.1, 0]), 3).found
     assert (first.seq, first.asked) == (2, None)
+
+
+def test_the_seed_finds_by_words_beside_a_reply_that_has_none_of_them() -> None:
+    recall = told(
+        line(1, "What is the name of my dog?", hours=1, role="assistant"),
+        line(2, "Rex it be.", hours=1.01),
+        concert="seed",
+    )
+    assert seqs(recall.search(question("name of the dog"), 3)) == [1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from anima.memory.ranking.roll import SOON, Roll, speaker
+from anima.memory.ranking.roll import SOON, Roll
 
 from ..asked import START, closing, line
 
@@ -122,8 +122,6 @@ def test_anything_else_is_none(said: list[tuple[str, str, float]]) -> None:
 def test_the_speakers_of_a_transcript_are_told_apart_by_their_names() -> None:
     assert replies(("user", "Ann: Your dog?", 0), ("user", "Bo Lee: Rex.", 1)) == [(2, 1)]
     assert replies(("user", "Ann: Your dog?", 0), ("user", "Ann: Rex?", 1)) == []
-    assert speaker("user", "Note: buy milk") == "user Note"
-    assert speaker("user", "at 5: buy milk") == "user"
 
 
 def test_a_question_that_was_dropped_has_no_reply_until_it_is_back() -> None:
@@ -135,3 +133,10 @@ def test_a_question_that_was_dropped_has_no_reply_until_it_is_back() -> None:
     assert roll.replies()[0].size == 0
     roll.add(question)
     assert roll.replies()[0].tolist() == [2]
+
+
+def test_nothing_of_a_name_is_left_in_the_roll() -> None:
+    roll = Roll()
+    roll.add(line(1, "Hunter Two: do not tell"))
+    roll.drop(1)
+    assert "Hunter" not in repr(roll)
