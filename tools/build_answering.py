@@ -147,12 +147,7 @@ def tuned(
     taught_: _Taught, encoder: minilm.MiniLmEncoder, first: int, schedule: joint_net.Schedule
 ) -> joint_net.Net:
     """The layers of MiniLM from `first` on, tuned on pairs."""
-    import torch
-    from safetensors.torch import load_file
-
-    folder = minilm.WHEEL.files(find_home(None, os.environ), print)
-    torch.manual_seed(schedule.seed)
-    net = joint_net.Net(load_file(folder / "model.safetensors"), first)
+    net = joint_net.of_minilm(first, schedule.seed)
     states = [
         each.astype(np.float16)
         for each in encoder.states(list(taught_.places), first, answering.LONGEST)

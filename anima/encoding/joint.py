@@ -9,7 +9,7 @@ made once for all that it is compared with. Source: DeFormer, Cao et al., arXiv 
 layers tuned as in BERT, arXiv 1810.04805.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from anima.encoding.encoder import Vectors
+
+States = Callable[[Sequence[str], int, int], "Sequence[Vectors]"]
+"""What the first so many layers make of each text alone, of so many tokens at most: `[t, d]` each."""
 
 _WIDTH: Final = 384
 _LAYER: Final = "layer.{}."

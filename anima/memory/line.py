@@ -38,59 +38,13 @@ Json = Any
 Vector = NDArray[np.float32]
 
 _LABEL = re.compile(r"[A-Z][\w'\u2019.-]*(?: [A-Z][\w'\u2019.-]*){0,2}(?=: )")
-_NO_NAMES = frozenset(
-    [
-        "Also",
-        "Answer",
-        "Bonus",
-        "Btw",
-        "Correction",
-        "Edit",
-        "Fact",
-        "Fun",
-        "Fyi",
-        "FYI",
-        "Good",
-        "Hint",
-        "Idea",
-        "Imho",
-        "Important",
-        "Joke",
-        "New",
-        "News",
-        "No",
-        "Note",
-        "Now",
-        "Ok",
-        "Okay",
-        "Plan",
-        "Problem",
-        "Ps",
-        "PS",
-        "P.S.",
-        "Question",
-        "Quick",
-        "Reason",
-        "Remember",
-        "Reminder",
-        "Result",
-        "So",
-        "Sorry",
-        "Spoiler",
-        "Status",
-        "Summary",
-        "Task",
-        "Tip",
-        "Tldr",
-        "TLDR",
-        "Todo",
-        "TODO",
-        "Update",
-        "Verdict",
-        "Warning",
-        "Yes",
-    ]
-)
+_NO_NAMES = frozenset({
+    "also", "answer", "bonus", "btw", "correction", "edit", "fact", "fun", "fyi", "good",
+    "hint", "idea", "imho", "important", "joke", "new", "news", "no", "note", "now", "ok",
+    "okay", "plan", "problem", "ps", "p.s.", "question", "quick", "reason", "remember",
+    "reminder", "result", "so", "sorry", "spoiler", "status", "summary", "task", "tip", "tldr",
+    "todo", "update", "verdict", "warning", "yes",
+})  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH = struct.Struct(">Q")
@@ -394,6 +348,6 @@ def _finite(name: str, number: float | None) -> float | None:
 def speaker(role: str, text: str) -> str:
     """Who says a text: its role, with the name that a transcript puts before it ("Ann: …")."""
     label = _LABEL.match(text)
-    if label is None or label.group().split()[0] in _NO_NAMES:
+    if label is None or label.group().split()[0].casefold() in _NO_NAMES:
         return role
     return f"{role} {label.group()}"

@@ -32,7 +32,7 @@ from anima.persona.store import Persona
 if TYPE_CHECKING:
     from anima.config import Settings
     from anima.encoding import Encoder
-    from anima.memory.claims.together import States
+    from anima.encoding.joint import States
     from anima.memory.line import Vector
     from anima.trunk.interface import Trunk
 

@@ -7,7 +7,7 @@ nothing is read and the chance is 0. The layers are those of `anima.encoding.joi
 `tools/build_together.py` on what that reader leaves open.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from anima.encoding.joint import Joint, read_joint
+from anima.encoding.joint import Joint, States, read_joint
 from anima.errors import CorruptModelError
 from anima.home import shipped_models
 
 if TYPE_CHECKING:
-    from anima.encoding.encoder import Vectors
+    pass
 
 Numbers = NDArray[np.float64]
-States = Callable[[Sequence[str], int, int], "Sequence[Vectors]"]
-"""What the first so many layers make of each text alone, of so many tokens at most: `[t, d]` each."""
-
 FILE: Final = "together.safetensors"
 READ: Final = 3
 """Older lines that are read together with a new one, the likeliest."""

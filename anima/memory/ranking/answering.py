@@ -10,7 +10,7 @@ lines each, a line of what is asked for is told from the rest with an AUROC of .
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,16 +19,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from anima.encoding.joint import Joint, read_joint
+from anima.encoding.joint import Joint, States, read_joint
 from anima.home import shipped_models
 
 if TYPE_CHECKING:
     from anima.encoding.encoder import Vectors
 
 Numbers = NDArray[np.float64]
-States = Callable[[Sequence[str], int, int], "Sequence[Vectors]"]
-"""What the first so many layers make of each text alone, of so many tokens at most: `[t, d]` each."""
-
 FILE: Final = "answering.safetensors"
 READ: Final = 8
 """Lines that are read beside a question, the best."""
